@@ -1,0 +1,1 @@
+//! Terminates client WebSockets and HTTP; holds nothing durable.

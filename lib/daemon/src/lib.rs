@@ -1,0 +1,1 @@
+//! How a process of ours is configured, starts, reports and stops.

@@ -1,0 +1,1 @@
+//! The rules of Shardline: ids, slots, chats, placement. No IO, no clock, no async.

@@ -1,0 +1,1 @@
+//! Knows where everything is: requests go inward to shards, events outward to connection nodes.

@@ -1,0 +1,1 @@
+//! Owns slots of chats and users, and is the only writer of its one database.

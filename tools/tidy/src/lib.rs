@@ -1,0 +1,1 @@
+//! Tests over the repository itself: crate edges, limits, documents, migrations.
