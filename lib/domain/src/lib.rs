@@ -1,1 +1,10 @@
-//! The rules of Shardline: ids, slots, chats, placement. No IO, no clock, no async.
+//! The rules of Shardline: what is true, whoever asks.
+//!
+//! No IO, no clock, no async, no serialisation: time and randomness come in as arguments, and a
+//! decision is a function from what is known to a verdict.
+
+pub mod body;
+pub mod error;
+pub mod id;
+pub mod limits;
+pub mod slot;

@@ -1,0 +1,73 @@
+//! Every limit of the system, each with its reason. Beyond a limit there is a clear error that names it.
+
+use std::time::Duration;
+
+/// Text of one message, in bytes: sixteen of the largest fill a page of history.
+pub const BODY_BYTES_MAX: usize = 16 * 1024;
+
+/// One WebSocket message, in bytes: an array of 256 sends of ordinary size, or sixteen of the largest.
+pub const FRAME_BYTES_MAX: usize = 512 * 1024;
+/// Frames in one array: as many as one commit takes of sends.
+pub const ARRAY_FRAMES_MAX: usize = 256;
+
+/// Sends in one commit: past this a larger batch no longer gets cheaper, only later.
+pub const BATCH_SENDS_MAX: usize = 256;
+/// Bytes in one commit: well under any packet limit of a database.
+pub const BATCH_BYTES_MAX: usize = 256 * 1024;
+
+/// Messages in one page of history.
+pub const PAGE_MESSAGES_MAX: u64 = 200;
+pub const PAGE_MESSAGES_DEFAULT: u64 = 50;
+/// Bytes of one encoded page; a page holds at least one message whatever its size.
+pub const PAGE_BYTES_MAX: usize = 256 * 1024;
+
+/// Members of one chat: their rows and ids stay in memory while the chat is written to.
+pub const MEMBERS_MAX: usize = 100_000;
+/// Members in one page of a member list.
+pub const MEMBERS_PAGE_MAX: u64 = 200;
+/// Users added by one call: each takes a ver and an event of one commit.
+pub const MEMBERS_ADDED_MAX: usize = 200;
+/// Up to this many members an event carries its receivers; above, nodes say what they follow.
+pub const DIRECT_PUSH_MEMBERS_MAX: usize = 256;
+
+/// Bytes waiting to be written to one session; a slower reader is closed and resumes.
+pub const SESSION_QUEUE_BYTES_MAX: usize = 1024 * 1024;
+pub const SESSIONS_PER_USER: usize = 10;
+pub const CHATS_PER_USER: usize = 2_000;
+
+/// Characters (not bytes) of a user's name, as claimed: lower-case letters, digits, `_`, `-` and `.`.
+pub const NAME_CHARS_MAX: usize = 32;
+pub const DISPLAY_NAME_CHARS_MAX: usize = 64;
+pub const ABOUT_CHARS_MAX: usize = 512;
+pub const TITLE_CHARS_MAX: usize = 128;
+pub const DEVICE_CHARS_MAX: usize = 64;
+/// A password's length in bytes; the upper end bounds the work of hashing.
+pub const PASSWORD_BYTES_MIN: usize = 8;
+pub const PASSWORD_BYTES_MAX: usize = 256;
+
+/// A changed chat's small rows kept for resuming clients; an older ver is answered with "resynced".
+pub const CHANGES_KEPT_MAX: u64 = 10_000;
+/// Changes in one answer to `open` or a gap repair.
+pub const CHANGES_PAGE_MAX: u64 = 200;
+
+/// How long a write waits for a frozen slot before it is refused.
+pub const PARK_TIME_MAX: Duration = Duration::from_secs(2);
+pub const PARKED_SENDS_PER_SLOT_MAX: usize = 1_000;
+pub const PARKED_BYTES_PER_ROUTER_MAX: usize = 64 * 1024 * 1024;
+
+/// From a connection to its `hello`.
+pub const HELLO_TIME_MAX: Duration = Duration::from_secs(5);
+/// An access token's life: a revoked session is useless after this wherever it was forgotten.
+pub const TOKEN_LIFE: Duration = Duration::from_secs(15 * 60);
+
+/// Requests of one connection that wait for an answer.
+pub const IN_FLIGHT_PER_SESSION_MAX: usize = 1_024;
+/// Calls waiting on one stream between two of our processes.
+pub const IN_FLIGHT_PER_LINK_MAX: usize = 65_536;
+/// Bytes of one batch on such a stream, before it is cut.
+pub const LINK_BATCH_BYTES_MAX: usize = 1024 * 1024;
+
+/// How long a caller inside the system waits for an answer before it counts as unknown.
+pub const CALL_TIME_MAX: Duration = Duration::from_secs(10);
+/// How long a call waits for its caller's own list to show its effect.
+pub const OWN_FACT_WAIT_MAX: Duration = Duration::from_secs(2);
