@@ -8,32 +8,50 @@ folder_of() { echo "$RUN/$1"; }
 
 port() { echo $((PORT_BASE + $1)); }
 
-# When the process started; false if there is none, or only the remains that nobody has reaped.
 start_ticks() {
     local stat fields
     { stat=$(<"/proc/$1/stat"); } 2>/dev/null || return 1
-    # The program's name is in parentheses and may hold anything; the fields after it are plain. The first is the
-    # state, the twentieth the start.
+    # The program's name is in parentheses and may hold anything; the fields after it are plain.
     read -ra fields <<<"${stat##*) }"
-    [[ ${fields[0]} != [ZX] ]] || return 1
     echo "${fields[19]}"
 }
 
-recorded_pid() {
-    local pid ticks
-    read -r pid ticks 2>/dev/null <"$(folder_of "$1")/pid" || return 1
-    [[ -n $ticks ]] || return 1
-    echo "$pid"
+# What became of the process that our start recorded: "runs"; "ending", it does nothing any more but may still hold its
+# files and its port; or "gone".
+state_of() {
+    local folder pid ticks stat fields threads works_in
+    folder=$(folder_of "$1")
+    read -r pid ticks 2>/dev/null <"$folder/pid" || { echo gone && return; }
+    { stat=$(<"/proc/$pid/stat"); } 2>/dev/null || { echo gone && return; }
+    read -ra fields <<<"${stat##*) }"
+    threads=("/proc/$pid/task/"*)
+    # Fields after the name: 0 is the state, 6 the flags with PF_EXITING as 4, 19 the start.
+    if [[ ${fields[19]} != "$ticks" ]]; then
+        echo gone
+    elif [[ ${fields[0]} == [ZX] && ${#threads[@]} -le 1 ]]; then
+        # Only its exit code is left, which nobody has fetched.
+        echo gone
+    elif ((fields[6] & 4)) || [[ ${fields[0]} == [ZX] ]]; then
+        echo ending
+    elif ! works_in=$(readlink "/proc/$pid/cwd"); then
+        # It began to end since the first look.
+        echo ending
+    elif [[ $works_in == "$folder"* ]]; then
+        echo runs
+    else
+        # The same number and start, but not in our folder: after a reboot, a stranger.
+        echo gone
+    fi
 }
 
-# Does the process that our start recorded still run, and does it still work in our folder?
-runs() {
-    local folder pid ticks
-    folder=$(folder_of "$1")
-    [[ -f $folder/pid ]] || return 1
-    read -r pid ticks <"$folder/pid" || return 1
-    [[ -n $ticks && $(start_ticks "$pid") == "$ticks" ]] || return 1
-    [[ $(readlink "/proc/$pid/cwd") == "$folder"* ]]
+runs() { [[ $(state_of "$1") == runs ]]; }
+
+gone() { [[ $(state_of "$1") == gone ]]; }
+
+recorded_pid() {
+    local pid
+    read -r pid _ <"$(folder_of "$1")/pid"
+    echo "$pid"
 }
 
 # launch NAME PROGRAM ARGUMENTS...: runs the program in the component's folder, detached from this terminal, its
@@ -89,24 +107,26 @@ await_ready() {
 
 # Asks the process to end, and ends it when it does not. The stores promise to survive that: they are durable.
 stop_one() {
-    local name=$1 pid patience began=$SECONDS
-    if ! runs "$name"; then
-        rm -f "$(folder_of "$name")/pid"
-        return 0
-    fi
-    pid=$(recorded_pid "$name")
-    patience=$("${name}_patience")
-    say "$name: stopping pid $pid"
-    kill -TERM "$pid" 2>/dev/null || true
-    while runs "$name"; do
-        if ((SECONDS - began > patience)); then
-            say "$name: still runs after $patience s, killing pid $pid"
-            kill -KILL "$pid" 2>/dev/null || true
-            # A killed process is gone at once, unless it hangs in the kernel: then waiting longer helps nobody.
-            sleep 2
-            ! runs "$name" || fail "$name: pid $pid cannot be killed"
+    local name=$1 pid patience
+    if runs "$name"; then
+        pid=$(recorded_pid "$name")
+        patience=$("${name}_patience")
+        say "$name: stopping pid $pid"
+        kill -TERM "$pid" 2>/dev/null || true
+        if ! await_gone "$name" "$patience"; then
+            say "$name: still there after $patience s, killing pid $pid"
+            ! runs "$name" || kill -KILL "$pid" 2>/dev/null || true
         fi
-        sleep 0.1
-    done
+    fi
+    await_gone "$name" 30 || fail "$name: pid $(recorded_pid "$name") hangs in the kernel"
     rm -f "$(folder_of "$name")/pid"
+}
+
+# await_gone NAME SECONDS
+await_gone() {
+    local began=$SECONDS
+    until gone "$1"; do
+        ((SECONDS - began <= $2)) || return 1
+        sleep 0.05
+    done
 }

@@ -100,6 +100,8 @@ start_all() {
         if runs "$name"; then
             say "$name: runs already"
         else
+            # Clears what a killed one left, and waits until it let go of its files and its port.
+            stop_one "$name"
             port_is_free "$("${name}_port")" ||
                 fail "$name: port $("${name}_port") is taken by a program not started from $RUN; stop it or set SHARDLINE_PORT_BASE"
             "${name}_launch"
