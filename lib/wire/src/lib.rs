@@ -6,6 +6,7 @@
 pub mod call;
 pub mod codes;
 pub mod json;
+pub mod link;
 pub mod refusal;
 
 /// The client contract: frames, and what they carry.

@@ -1,0 +1,205 @@
+//! The catalog as shard-nodes ask for it, over the network: any router answers.
+
+use super::pending::{outcome, reply};
+use super::secret::Secret;
+use super::{MESSAGE_BYTES_MAX, endpoint};
+use crate::call::{Catalog, Outcome};
+use crate::internal::catalog_service_client::CatalogServiceClient;
+use crate::internal::catalog_service_server::{CatalogService, CatalogServiceServer};
+use crate::internal::{
+    Call, LocateSlotRequest, OwnedSlotsAnswer, OwnedSlotsRequest, Reply, ShardReport,
+    ShardReportAnswer, SlotEntry, WriterLease, WriterRequest,
+};
+use crate::refusal::{Code, Refusal};
+use async_trait::async_trait;
+use shardline_domain::limits::CALL_TIME_MAX;
+use std::future::Future;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+use tonic::service::interceptor::InterceptedService;
+use tonic::transport::Channel;
+use tonic::{Request, Response, Status};
+
+/// The catalog answers from a small database; longer means it is away.
+const ANSWER_TIME_MAX: Duration = Duration::from_secs(3);
+
+/// Asks one router after another until one answers.
+pub struct CatalogClient {
+    routers: Vec<CatalogServiceClient<Channel>>,
+    secret: Secret,
+    /// The router that answered last.
+    preferred: AtomicUsize,
+}
+
+impl CatalogClient {
+    /// `addresses`: "host:port" of at least one router. Connections are made when first used.
+    pub fn new(
+        addresses: &[String],
+        secret: Secret,
+    ) -> Result<CatalogClient, tonic::transport::Error> {
+        let connect = |address: &String| {
+            let channel = endpoint(address)?.connect_lazy();
+            Ok(CatalogServiceClient::new(channel).max_decoding_message_size(MESSAGE_BYTES_MAX))
+        };
+        let routers = addresses.iter().map(connect).collect::<Result<_, _>>()?;
+        Ok(CatalogClient { routers, secret, preferred: AtomicUsize::new(0) })
+    }
+
+    fn request<T>(&self, message: T, limit: Duration) -> Request<T> {
+        let mut request = Request::new(message);
+        request.set_timeout(limit);
+        self.secret.put_on(&mut request);
+        request
+    }
+
+    /// Tries each router once, the one that answered last first.
+    async fn ask<T, F, A>(&self, limit: Duration, mut ask: F) -> Result<T, Refusal>
+    where
+        F: FnMut(CatalogServiceClient<Channel>) -> A,
+        A: Future<Output = Result<Response<T>, Status>>,
+    {
+        let first = self.preferred.load(Ordering::Relaxed);
+        let mut last = Refusal::new(Code::Unavailable, "no router is known");
+        for turn in 0..self.routers.len() {
+            let index = (first + turn) % self.routers.len();
+            let answer = tokio::time::timeout(limit, ask(self.routers[index].clone())).await;
+            match answer {
+                Ok(Ok(answer)) => {
+                    self.preferred.store(index, Ordering::Relaxed);
+                    return Ok(answer.into_inner());
+                }
+                Ok(Err(status)) => last = from_status(&status),
+                Err(_) => last = Refusal::new(Code::Unavailable, "the router did not answer"),
+            }
+        }
+        Err(last)
+    }
+}
+
+fn from_status(status: &Status) -> Refusal {
+    let code = match status.code() {
+        tonic::Code::Unauthenticated => Code::Unauthenticated,
+        tonic::Code::FailedPrecondition => Code::Conflict,
+        tonic::Code::NotFound => Code::NotFound,
+        _ => Code::Unavailable,
+    };
+    Refusal::new(code, status.message())
+}
+
+fn to_status(refusal: Refusal) -> Status {
+    let message = refusal.message.clone();
+    match refusal.code() {
+        Code::Conflict => Status::failed_precondition(message),
+        Code::NotFound => Status::not_found(message),
+        Code::Unauthenticated => Status::unauthenticated(message),
+        _ => Status::unavailable(message),
+    }
+}
+
+#[async_trait]
+impl Catalog for CatalogClient {
+    async fn acquire_writer(&self, request: WriterRequest) -> Result<WriterLease, Refusal> {
+        self.ask(ANSWER_TIME_MAX, |mut client| {
+            let request = self.request(request.clone(), ANSWER_TIME_MAX);
+            async move { client.acquire_writer(request).await }
+        })
+        .await
+    }
+
+    async fn owned_slots(&self, shard: u32) -> Result<Vec<SlotEntry>, Refusal> {
+        let answer: OwnedSlotsAnswer = self
+            .ask(ANSWER_TIME_MAX, |mut client| {
+                let request = self.request(OwnedSlotsRequest { shard }, ANSWER_TIME_MAX);
+                async move { client.owned_slots(request).await }
+            })
+            .await?;
+        Ok(answer.slots)
+    }
+
+    async fn locate_slot(&self, slot: u32) -> Result<SlotEntry, Refusal> {
+        self.ask(ANSWER_TIME_MAX, |mut client| {
+            let request = self.request(LocateSlotRequest { slot }, ANSWER_TIME_MAX);
+            async move { client.locate_slot(request).await }
+        })
+        .await
+    }
+
+    async fn report(&self, report: ShardReport) -> Result<ShardReportAnswer, Refusal> {
+        self.ask(ANSWER_TIME_MAX, |mut client| {
+            let request = self.request(report.clone(), ANSWER_TIME_MAX);
+            async move { client.report(request).await }
+        })
+        .await
+    }
+
+    async fn route(&self, call: Call) -> Outcome {
+        let reply = self
+            .ask(CALL_TIME_MAX, |mut client| {
+                let request = self.request(call.clone(), CALL_TIME_MAX);
+                async move { client.route(request).await }
+            })
+            .await?;
+        outcome(reply)
+    }
+}
+
+/// The router's side.
+pub struct CatalogServer {
+    catalog: Arc<dyn Catalog>,
+}
+
+impl CatalogServer {
+    /// The service to add to a [`super::server`].
+    pub fn service(
+        catalog: Arc<dyn Catalog>,
+        secret: &Secret,
+    ) -> InterceptedService<
+        CatalogServiceServer<CatalogServer>,
+        impl tonic::service::Interceptor + Clone + use<>,
+    > {
+        let server = CatalogServiceServer::new(CatalogServer { catalog })
+            .max_encoding_message_size(MESSAGE_BYTES_MAX);
+        InterceptedService::new(server, secret.guard())
+    }
+}
+
+#[tonic::async_trait]
+impl CatalogService for CatalogServer {
+    async fn acquire_writer(
+        &self,
+        request: Request<WriterRequest>,
+    ) -> Result<Response<WriterLease>, Status> {
+        let lease = self.catalog.acquire_writer(request.into_inner()).await;
+        lease.map(Response::new).map_err(to_status)
+    }
+
+    async fn owned_slots(
+        &self,
+        request: Request<OwnedSlotsRequest>,
+    ) -> Result<Response<OwnedSlotsAnswer>, Status> {
+        let slots = self.catalog.owned_slots(request.into_inner().shard).await;
+        slots.map(|slots| Response::new(OwnedSlotsAnswer { slots })).map_err(to_status)
+    }
+
+    async fn locate_slot(
+        &self,
+        request: Request<LocateSlotRequest>,
+    ) -> Result<Response<SlotEntry>, Status> {
+        let entry = self.catalog.locate_slot(request.into_inner().slot).await;
+        entry.map(Response::new).map_err(to_status)
+    }
+
+    async fn report(
+        &self,
+        request: Request<ShardReport>,
+    ) -> Result<Response<ShardReportAnswer>, Status> {
+        let answer = self.catalog.report(request.into_inner()).await;
+        answer.map(Response::new).map_err(to_status)
+    }
+
+    async fn route(&self, request: Request<Call>) -> Result<Response<Reply>, Status> {
+        let outcome = self.catalog.route(request.into_inner()).await;
+        Ok(Response::new(reply(0, outcome)))
+    }
+}
