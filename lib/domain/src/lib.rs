@@ -4,7 +4,11 @@
 //! decision is a function from what is known to a verdict.
 
 pub mod body;
+pub mod cursor;
 pub mod error;
+pub mod follow;
 pub mod id;
 pub mod limits;
+pub mod rendezvous;
 pub mod slot;
+pub mod unread;

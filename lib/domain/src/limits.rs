@@ -71,3 +71,7 @@ pub const LINK_BATCH_BYTES_MAX: usize = 1024 * 1024;
 pub const CALL_TIME_MAX: Duration = Duration::from_secs(10);
 /// How long a call waits for its caller's own list to show its effect.
 pub const OWN_FACT_WAIT_MAX: Duration = Duration::from_secs(2);
+
+/// Events of one chat held back by a reader until the gap before them is repaired; more are asked for
+/// with the gap.
+pub const HELD_EVENTS_MAX: usize = 64;
