@@ -1,0 +1,38 @@
+# The front door. Recipes are one or two lines; logic lives in tools and scripts.
+.PHONY: help run cluster cluster-status cluster-stop services services-stop test verify fix bench
+
+help: ## what can be made
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
+
+run: ## the whole system in one process on 127.0.0.1:8080, data in ./data
+	cargo build --release --locked -p shardline-embedded -p shardline-talk
+	target/release/shardline
+
+cluster: ## the real cluster as local processes; DB=mysql (default) or mariadb
+	deploy/local/cluster.sh start
+
+cluster-status: ## what runs where
+	deploy/local/cluster.sh status
+
+cluster-stop: ## end it; data stays
+	deploy/local/cluster.sh stop
+
+services: ## the real servers that tests need
+	deploy/local/services.sh start mysql mariadb kafka redis
+
+services-stop:
+	deploy/local/services.sh stop
+
+test: ## every test, on the real servers
+	deploy/local/test.sh
+
+verify: ## formatting, lints, documents; writes nothing
+	deploy/local/verify.sh
+
+fix: ## repair what can be repaired
+	cargo clippy --workspace --all-targets --fix --allow-dirty --allow-staged && cargo fmt --all
+
+bench: ## speed against the raw limit of the same database, in one run
+	deploy/local/bench.sh
+
+export DB

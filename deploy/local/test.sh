@@ -1,0 +1,22 @@
+#!/usr/bin/env bash
+# Every test on the real servers: starts what is not there, runs, stops what it started.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/../.."
+
+services=(mysql mariadb kafka redis)
+started=no
+if ! deploy/local/services.sh status | grep -q ' runs, '; then
+    started=yes
+fi
+stop() {
+    [[ $started == no ]] || deploy/local/services.sh stop
+}
+trap stop EXIT
+
+# The servers come up while the tests compile.
+deploy/local/services.sh start "${services[@]}" &
+starting=$!
+cargo test --workspace --locked --no-run
+wait "$starting"
+eval "$(deploy/local/services.sh env "${services[@]}")"
+cargo test --workspace --locked
