@@ -1,0 +1,386 @@
+//! The routers this node talks to: which one owns an entity's partition, and calls that survive the
+//! loss of one.
+
+use arc_swap::ArcSwap;
+use parking_lot::Mutex;
+use shardline_domain::id::EntityId;
+use shardline_domain::limits::CALL_TIME_MAX;
+use shardline_domain::rendezvous;
+use shardline_domain::slot::{Partitions, Slot};
+use shardline_wire::call::{Done, NodeOp, NodeSink, Outcome, Router, RouterConnect};
+use shardline_wire::internal::{Call, NodeHello, RouterInfo, RouterList, call::Op};
+use shardline_wire::refusal::{Code, Refusal};
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+use tokio::sync::watch;
+use tokio::time::{Instant, timeout_at};
+use tracing::info;
+
+/// An answer that takes longer is asked for again, where that is safe: the router may be stuck.
+const ATTEMPT_TIME_MAX: Duration = Duration::from_secs(3);
+const PAUSE_FIRST: Duration = Duration::from_millis(20);
+const PAUSE_MAX: Duration = Duration::from_millis(500);
+/// How long no listed router may be reachable before the configured ones are asked for a newer list.
+const LOST_TIME_MAX: Duration = Duration::from_secs(3);
+
+/// Makes the receiving end of a router's pushes.
+pub type SinkOf = Box<dyn Fn(Arc<Line>) -> Arc<dyn NodeSink> + Send + Sync>;
+
+/// One router's address and how many streams to it there have been.
+#[derive(Debug)]
+pub struct Line {
+    address: String,
+    streams: AtomicU64,
+}
+
+impl Line {
+    pub fn address(&self) -> &str {
+        &self.address
+    }
+
+    /// Grows with each new stream: what was registered on an earlier one is gone.
+    pub fn stream(&self) -> u64 {
+        self.streams.load(Ordering::Acquire)
+    }
+}
+
+/// A line with the router at its end.
+pub struct Link {
+    line: Arc<Line>,
+    router: Arc<dyn Router>,
+}
+
+impl Link {
+    pub fn line(&self) -> &Arc<Line> {
+        &self.line
+    }
+
+    pub fn is_connected(&self) -> bool {
+        self.router.is_connected()
+    }
+
+    /// `done` may be called before this returns.
+    pub fn submit(&self, op: NodeOp, done: Done) {
+        self.router.submit(op, done);
+    }
+}
+
+/// The newest router list seen, with a link to each.
+struct Table {
+    number: u64,
+    partitions: Option<Partitions>,
+    links: Vec<Arc<Link>>,
+    /// By partition: an index of `links`.
+    owners: Vec<Option<usize>>,
+    /// Configured routers that the list does not name.
+    extra: Vec<Arc<Link>>,
+}
+
+impl Table {
+    fn all(&self) -> impl Iterator<Item = &Arc<Link>> {
+        self.links.iter().chain(&self.extra)
+    }
+}
+
+pub struct Routers {
+    connect: Arc<dyn RouterConnect>,
+    hello: NodeHello,
+    seeds: Vec<String>,
+    sink_of: SinkOf,
+    table: ArcSwap<Table>,
+    /// Held while the table is replaced. What it guards: since when no listed router is connected.
+    lost_since: Mutex<Option<Instant>>,
+    /// Counts new streams and new lists, for whoever waits for a router.
+    changed: watch::Sender<u64>,
+}
+
+impl Routers {
+    /// Opens nothing before [`Routers::open`].
+    pub fn new(
+        connect: Arc<dyn RouterConnect>,
+        hello: NodeHello,
+        seeds: Vec<String>,
+        sink_of: SinkOf,
+    ) -> Routers {
+        let table = Table {
+            number: 0,
+            partitions: None,
+            links: Vec::new(),
+            owners: Vec::new(),
+            extra: Vec::new(),
+        };
+        Routers {
+            connect,
+            hello,
+            seeds,
+            sink_of,
+            table: ArcSwap::from_pointee(table),
+            lost_since: Mutex::new(None),
+            changed: watch::Sender::new(0),
+        }
+    }
+
+    /// Opens a link to each configured router.
+    pub fn open(&self) {
+        let _replacing = self.lost_since.lock();
+        let old = self.table.load_full();
+        self.put_table(old.number, old.partitions, old.links.clone(), old.owners.clone(), true);
+    }
+
+    /// Takes a router list if it is newer than the one known.
+    pub fn take_list(&self, list: &RouterList) -> bool {
+        let _replacing = self.lost_since.lock();
+        let old = self.table.load_full();
+        let Some(partitions) = Partitions::new(list.partitions) else { return false };
+        if list.number <= old.number {
+            return false;
+        }
+        let ids: Vec<&str> = list.routers.iter().map(|router| router.id.as_str()).collect();
+        let owners = rendezvous::owners(partitions, &ids);
+        let known: HashMap<&str, &Arc<Link>> =
+            old.all().map(|link| (link.line.address.as_str(), link)).collect();
+        let links = list.routers.iter().map(|router| match known.get(router.address.as_str()) {
+            Some(link) => Arc::clone(link),
+            None => self.open_link(router),
+        });
+        let links = links.collect();
+        info!(number = list.number, routers = list.routers.len(), "router list changed");
+        self.put_table(list.number, Some(partitions), links, owners, true);
+        self.bump();
+        true
+    }
+
+    fn put_table(
+        &self,
+        number: u64,
+        partitions: Option<Partitions>,
+        links: Vec<Arc<Link>>,
+        owners: Vec<Option<usize>>,
+        with_seeds: bool,
+    ) {
+        let old = self.table.load_full();
+        let is_listed = |address: &str| links.iter().any(|link| link.line.address == address);
+        let seeds = self.seeds.iter().filter(|seed| with_seeds && !is_listed(seed));
+        let extra = seeds.map(|seed| {
+            let known = old.all().find(|link| link.line.address == *seed);
+            known.cloned().unwrap_or_else(|| {
+                self.open_link(&RouterInfo { id: String::new(), address: seed.clone() })
+            })
+        });
+        let extra = extra.collect();
+        self.table.store(Arc::new(Table { number, partitions, links, owners, extra }));
+    }
+
+    fn open_link(&self, router: &RouterInfo) -> Arc<Link> {
+        let line = Arc::new(Line { address: router.address.clone(), streams: AtomicU64::new(0) });
+        let sink = (self.sink_of)(line.clone());
+        let router = self.connect.open(router, self.hello.clone(), sink);
+        Arc::new(Link { line, router })
+    }
+
+    /// A new stream began, or one that had lost events goes on.
+    pub fn on_stream(&self, line: &Line) {
+        line.streams.fetch_add(1, Ordering::AcqRel);
+        self.bump();
+    }
+
+    fn bump(&self) {
+        self.changed.send_modify(|count| *count += 1);
+    }
+
+    /// Changes with each new stream and each new list.
+    pub fn watch(&self) -> watch::Receiver<u64> {
+        self.changed.subscribe()
+    }
+
+    /// Closes links to configured routers that the list does not name; opens them again when no
+    /// listed one can be reached for a while. To be called about once a second.
+    pub fn tend(&self, now: Instant) {
+        let mut lost_since = self.lost_since.lock();
+        let table = self.table.load_full();
+        if table.number == 0 {
+            return;
+        }
+        let is_reached = table.links.iter().any(|link| link.is_connected());
+        let with_seeds = if is_reached {
+            *lost_since = None;
+            false
+        } else {
+            LOST_TIME_MAX <= now - *lost_since.get_or_insert(now)
+        };
+        if with_seeds == table.extra.is_empty() {
+            let (links, owners) = (table.links.clone(), table.owners.clone());
+            self.put_table(table.number, table.partitions, links, owners, with_seeds);
+        }
+    }
+
+    /// All links: every one wants to know this node's presence state.
+    pub fn links(&self) -> Vec<Arc<Link>> {
+        self.table.load().all().cloned().collect()
+    }
+
+    pub fn has_connection(&self) -> bool {
+        self.table.load().all().any(|link| link.is_connected())
+    }
+
+    /// The router that owns the entity's partition, whether connected or not. Before a list is known
+    /// any connected one: it answers with the list.
+    pub fn owner(&self, entity: u64) -> Option<Arc<Link>> {
+        let table = self.table.load();
+        let Some(partitions) = table.partitions else { return any_of(&table, 0) };
+        let slot = Slot::of(EntityId::new(entity).ok()?);
+        let index = (*table.owners.get(slot.partition(partitions) as usize)?)?;
+        table.links.get(index).cloned()
+    }
+
+    /// The owner if it is connected.
+    pub fn connected_owner(&self, entity: u64) -> Option<Arc<Link>> {
+        self.owner(entity).filter(|link| link.is_connected())
+    }
+
+    /// A connected router; `turn` spreads the load.
+    pub fn any_connected(&self, turn: u64) -> Option<Arc<Link>> {
+        any_of(&self.table.load(), turn)
+    }
+
+    /// A call about one chat: to its owner. Of a lost router's, reads and repeatable writes go to the
+    /// next one until `CALL_TIME_MAX`, sends with `retry`; what is left is `unknown`.
+    pub async fn call(&self, call: Call) -> Outcome {
+        self.call_until(call, Instant::now() + CALL_TIME_MAX).await
+    }
+
+    /// A call about users, names or several entities: any router will do. Repeated like `call`.
+    pub async fn any(&self, call: Call) -> Outcome {
+        self.call_until(Call { epoch: 0, ..call }, Instant::now() + CALL_TIME_MAX).await
+    }
+
+    pub async fn call_until(&self, mut call: Call, deadline: Instant) -> Outcome {
+        let Some(op) = &call.op else {
+            return Err(Refusal::internal("a call without an op"));
+        };
+        let (is_owners, is_repeatable) = (goes_to_owner(op), is_repeatable(op));
+        let may_read_elsewhere = is_read(op);
+        let mut changed = self.changed.subscribe();
+        let mut pause = PAUSE_FIRST;
+        let mut last = Refusal::try_again("no router is connected", 500);
+        let mut may_be_done = false;
+        loop {
+            let link = if is_owners {
+                let owner = self.connected_owner(call.entity);
+                owner.or_else(|| may_read_elsewhere.then(|| self.any_connected(call.entity))?)
+            } else {
+                self.any_connected(call.entity)
+            };
+            if let Some(link) = link {
+                let attempt_end = if is_repeatable {
+                    deadline.min(Instant::now() + ATTEMPT_TIME_MAX)
+                } else {
+                    deadline
+                };
+                let (done, outcome) = Done::channel();
+                link.submit(NodeOp::Call(call.clone()), done);
+                let outcome = match timeout_at(attempt_end, outcome).await {
+                    Ok(Ok(outcome)) => outcome,
+                    Ok(Err(_)) => Err(Refusal::unknown("the router went away")),
+                    Err(_) => Err(Refusal::unknown("no answer in time")),
+                };
+                let refusal = match outcome {
+                    Ok(answer) => return Ok(answer),
+                    Err(refusal) => refusal,
+                };
+                match refusal.code() {
+                    Code::WrongRouter => {
+                        let is_newer =
+                            refusal.routers.as_ref().is_some_and(|list| self.take_list(list));
+                        last = Refusal::try_again("routers are changing", 200);
+                        if is_newer {
+                            continue;
+                        }
+                    }
+                    Code::Unknown if is_repeatable => {
+                        may_be_done = true;
+                        if let Some(Op::Send(send)) = &mut call.op {
+                            send.retry = true;
+                        }
+                        last = refusal;
+                    }
+                    Code::TryAgain if !link.is_connected() => last = refusal,
+                    Code::WrongEpoch | Code::Frozen | Code::Behind if may_read_elsewhere => {
+                        last = Refusal::try_again("the chat is moving", 200);
+                    }
+                    _ => return Err(refusal),
+                }
+            }
+            let wake = (Instant::now() + pause).min(deadline);
+            // Woken early by a new stream or list; dropping `changed()` loses nothing.
+            drop(timeout_at(wake, changed.changed()).await);
+            pause = (pause * 2).min(PAUSE_MAX);
+            if deadline <= Instant::now() {
+                return Err(if may_be_done { Refusal::unknown("no answer in time") } else { last });
+            }
+        }
+    }
+}
+
+fn any_of(table: &Table, turn: u64) -> Option<Arc<Link>> {
+    let connected: Vec<_> = table.all().filter(|link| link.is_connected()).collect();
+    let index = usize::try_from(turn.checked_rem(connected.len() as u64)?).ok()?;
+    Some(connected[index].clone())
+}
+
+/// Everything about one chat goes to one router, so that order and batches are made there.
+fn goes_to_owner(op: &Op) -> bool {
+    matches!(
+        op,
+        Op::Send(_)
+            | Op::Edit(_)
+            | Op::Delete(_)
+            | Op::CreateChat(_)
+            | Op::PatchChat(_)
+            | Op::EndChat(_)
+            | Op::AddMembers(_)
+            | Op::SetRole(_)
+            | Op::RemoveMember(_)
+            | Op::GetChat(_)
+            | Op::OpenChat(_)
+            | Op::GetHistory(_)
+            | Op::ListMembers(_)
+            | Op::GetChanges(_)
+    )
+}
+
+fn is_read(op: &Op) -> bool {
+    matches!(
+        op,
+        Op::GetChat(_)
+            | Op::OpenChat(_)
+            | Op::GetHistory(_)
+            | Op::ListMembers(_)
+            | Op::GetChanges(_)
+            | Op::GetHeads(_)
+            | Op::GetItems(_)
+            | Op::GetUsers(_)
+            | Op::GetCredentials(_)
+            | Op::CheckSession(_)
+            | Op::GetList(_)
+            | Op::LookupName(_)
+            | Op::SearchNames(_)
+    )
+}
+
+/// Whether carrying it out twice is the same as once, also with others' calls in between.
+fn is_repeatable(op: &Op) -> bool {
+    let is_idempotent = matches!(
+        op,
+        Op::Send(_)
+            | Op::CreateChat(_)
+            | Op::EndChat(_)
+            | Op::MergeCursors(_)
+            | Op::EndSession(_)
+            | Op::ApplyFact(_)
+            | Op::ClaimName(_)
+    );
+    is_idempotent || is_read(op)
+}
