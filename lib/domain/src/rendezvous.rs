@@ -37,7 +37,7 @@ mod tests {
         prop::collection::btree_set("[a-z]{1,8}", 1..8).prop_map(|ids| ids.into_iter().collect())
     }
 
-    fn names<'a>(ids: &'a [String], partitions: Partitions) -> Vec<&'a str> {
+    fn names(ids: &[String], partitions: Partitions) -> Vec<&str> {
         owners(partitions, ids)
             .into_iter()
             .map(|index| ids[index.expect("there are routers")].as_str())
