@@ -12,6 +12,7 @@ pub mod follow;
 pub mod id;
 pub mod limits;
 pub mod membership;
+pub mod placement;
 pub mod rendezvous;
 pub mod slot;
 pub mod unread;
