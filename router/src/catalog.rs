@@ -1,0 +1,236 @@
+//! The catalog: the small database that says which shards there are, who may write each, which shard
+//! has which slot, and which routers live. Only routers open it.
+//!
+//! What must be kept, and why: slots with their epochs (the truth about ownership), shards with their
+//! writer terms (terms must never repeat), the coordinator's term (the same), and each shard's lane
+//! positions (a start that finds less is a restore). Routers and leases only keep others waiting for
+//! seconds when they are lost.
+//!
+//! Leases are judged by the database's clock alone. A lease elects; it is the term, checked by
+//! compare-and-set here and by the lane rows in a shard's own database, that keeps data safe.
+//!
+//! Lock order in every transaction: leader, list number, shard, slots in order, the rest.
+
+use async_trait::async_trait;
+use shardline_domain::{
+    id::ShardId,
+    slot::{Epoch, Slot},
+};
+use std::time::Duration;
+use thiserror::Error;
+
+/// The durable truth. Each method is one atomic step and may be repeated: after `Unavailable` it may
+/// or may not have happened.
+#[async_trait]
+pub trait CatalogStore: Send + Sync {
+    // ---- Leading ----
+
+    /// Makes `holder` the coordinator, or keeps it, if nobody else holds an unexpired lease. A new
+    /// holder, and one that comes back after its lease expired, gets a new, higher term.
+    async fn lead(&self, holder: &str, lasts: Duration) -> Result<Leadership, CatalogError>;
+
+    /// Ends the lease of this term now, so that another need not wait. The term stays used.
+    async fn resign(&self, term: u64) -> Result<(), CatalogError>;
+
+    // ---- Shards and slots ----
+
+    /// The first placement: all shards and slots in one transaction, each slot at epoch 1. False if
+    /// there are shards already: then nothing is changed. `NotLeader` if `term` is not the newest.
+    async fn found(
+        &self,
+        term: u64,
+        shards: &[NewShard],
+        slots: &[(Slot, ShardId)],
+    ) -> Result<bool, CatalogError>;
+
+    /// Gives slots to other owners: all of them if each is still as `from` says, else none and false.
+    /// An epoch must grow (`Refused`). `NotLeader` if `term` is not the newest.
+    async fn change_slots(&self, term: u64, changes: &[SlotChange]) -> Result<bool, CatalogError>;
+
+    /// By id. A plain read.
+    async fn shards(&self) -> Result<Vec<ShardRow>, CatalogError>;
+
+    /// The slots that changed after `version`, and the version they bring the reader to; after 0: all.
+    /// A plain read, of one moment.
+    async fn slots_since(&self, version: u64) -> Result<SlotNews, CatalogError>;
+
+    /// The slots of a shard, by a locking read: waits for changes under way, never older than the call.
+    async fn owned_slots(&self, shard: ShardId) -> Result<Vec<SlotRow>, CatalogError>;
+
+    /// One slot, by a locking read; None before the first placement.
+    async fn locate_slot(&self, slot: Slot) -> Result<Option<SlotRow>, CatalogError>;
+
+    // ---- Writers of shards ----
+
+    /// Grants the right to write a shard, with the next term, if its lease expired or was released, or
+    /// if the same node asks again (it crashed, and its earlier self must not go on). `Refused` if
+    /// there is no such shard.
+    async fn acquire_writer(&self, bid: &WriterBid) -> Result<WriterGrant, CatalogError>;
+
+    /// Prolongs the lease of this term, also an expired one that nobody took. Refused to an older term.
+    async fn renew_writer(&self, bid: &WriterBid, term: u64) -> Result<WriterGrant, CatalogError>;
+
+    /// Ends the lease of this term now. The term stays used.
+    async fn release_writer(&self, shard: ShardId, term: u64) -> Result<(), CatalogError>;
+
+    /// Remembers what a shard's writer says of itself; false (and nothing is remembered) if `term` is
+    /// not the shard's newest. Positions never go down.
+    async fn report(&self, report: &Report) -> Result<bool, CatalogError>;
+
+    /// The highest positions reported for a shard, by lane.
+    async fn lane_positions(&self, shard: ShardId) -> Result<Vec<LanePosition>, CatalogError>;
+
+    // ---- Routers ----
+
+    /// This router lives, for `lasts` from now. Routers not heard from in their time are dropped. The
+    /// list's number grows whenever a router comes, goes or moves.
+    async fn heartbeat(&self, router: &Router, lasts: Duration)
+    -> Result<RouterList, CatalogError>;
+
+    /// This router stops: the others need not wait for its lease.
+    async fn leave(&self, router: &str) -> Result<(), CatalogError>;
+
+    /// The list as of the last heartbeat of anybody.
+    async fn routers(&self) -> Result<RouterList, CatalogError>;
+}
+
+#[derive(Debug, Error)]
+pub enum CatalogError {
+    /// Another router leads with this term; nothing was changed.
+    #[error("another router leads, with term {term}")]
+    NotLeader { term: u64 },
+    /// Nothing was changed, and asking again will not help.
+    #[error("refused: {0}")]
+    Refused(String),
+    /// No useful answer: it may or may not have happened.
+    #[error("the catalog is unavailable: {0}")]
+    Unavailable(String),
+    /// The database holds what cannot be, or has another schema.
+    #[error("the catalog is not as expected: {0}")]
+    Corrupt(String),
+}
+
+/// Who leads. With `mine`, the asker does, until the lease runs out.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Leadership {
+    pub mine: bool,
+    pub term: u64,
+    pub holder: String,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct NewShard {
+    pub shard: ShardId,
+    pub weight: u32,
+}
+
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct ShardRow {
+    pub shard: ShardId,
+    pub weight: u32,
+    pub state: ShardState,
+    /// 0: never written to.
+    pub writer_term: u64,
+    /// The node that holds or last held that term; empty if none.
+    pub writer: String,
+    /// Where routers reach it.
+    pub address: String,
+    /// False once the lease expired or was released.
+    pub writer_alive: bool,
+    /// Since the writer's last report; None if never.
+    pub reported_ms_ago: Option<u64>,
+    pub durability: String,
+}
+
+/// Stored as its number: never renumber.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[repr(u8)]
+pub enum ShardState {
+    Active = 1,
+    /// On its way out: gets no slots.
+    Draining = 2,
+}
+
+impl ShardState {
+    pub fn from_number(number: u8) -> Option<ShardState> {
+        match number {
+            1 => Some(ShardState::Active),
+            2 => Some(ShardState::Draining),
+            _ => None,
+        }
+    }
+
+    pub fn name(self) -> &'static str {
+        match self {
+            ShardState::Active => "active",
+            ShardState::Draining => "draining",
+        }
+    }
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct SlotRow {
+    pub slot: Slot,
+    pub shard: ShardId,
+    pub epoch: Epoch,
+}
+
+/// What changed after a version: apply, then ask after `version` next time.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct SlotNews {
+    pub version: u64,
+    pub slots: Vec<SlotRow>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct SlotChange {
+    /// What must stand there.
+    pub from: SlotRow,
+    pub to_shard: ShardId,
+    /// Higher than `from.epoch`.
+    pub to_epoch: Epoch,
+}
+
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct WriterBid {
+    pub shard: ShardId,
+    pub node: String,
+    pub address: String,
+    pub lasts: Duration,
+}
+
+/// Whether the asker may write, and the shard's newest term with its holder either way.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct WriterGrant {
+    pub granted: bool,
+    pub term: u64,
+    pub holder: String,
+}
+
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Report {
+    pub shard: ShardId,
+    pub term: u64,
+    pub lanes: Vec<LanePosition>,
+    pub durability: String,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct LanePosition {
+    pub lane: u16,
+    pub committed: u64,
+    pub relayed: u64,
+}
+
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub struct Router {
+    pub id: String,
+    pub address: String,
+}
+
+/// All live routers, by id. Of two lists the one with the higher number is the newer.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct RouterList {
+    pub number: u64,
+    pub routers: Vec<Router>,
+}
