@@ -12,15 +12,21 @@ BIN=$(realpath -m "${SHARDLINE_BIN:-${CARGO_TARGET_DIR:-$REPO/target}/release}")
 RUN=$CLUSTER/processes
 # shellcheck disable=SC2034
 PORT_BASE=${SHARDLINE_CLUSTER_PORT_BASE:-8100}
+# A cluster keeps the shards it was first started with.
+SHARDS=${SHARDS:-2}
 # Routers first: the others ask them for the catalog.
-NAMES=(router-1 router-2 shard-node-0 shard-node-1 conn-node-1 conn-node-2)
+NAMES=(router-1 router-2)
+for ((shard = 0; shard < SHARDS; shard++)); do
+    NAMES+=("shard-node-$shard")
+done
+NAMES+=(conn-node-1 conn-node-2)
 
 # shellcheck source=deploy/local/process.sh
 source "$LOCAL/process.sh"
 
 usage() {
     cat >&2 <<EOF
-usage: [DB=mysql|mariadb] cluster.sh VERB
+usage: [DB=mysql|mariadb] [SHARDS=2] cluster.sh VERB
   start            build, install and start what is missing, wait until every process is ready
   stop             end our processes, then the servers they stand on; data stays
   restart NAME...  stop and start processes (${NAMES[*]})
@@ -28,6 +34,7 @@ usage: [DB=mysql|mariadb] cluster.sh VERB
   up NAME...       start processes that were killed
   status           what runs where
   pids             NAME=PID of what runs, servers included
+  database-url     where its database server is
 EOF
     exit 2
 }
@@ -90,7 +97,7 @@ launch_process() {
     local name=$1 kind=${1%-*} number=${1##*-} listen=127.0.0.1:$(listen_port "$1") flags=()
     case $kind in
         router)
-            flags=(--name "$name" --advertise "$listen" --catalog "$SHARDLINE_DATABASE_URL/shardline_catalog" --initial_shards 0,1)
+            flags=(--name "$name" --advertise "$listen" --catalog "$SHARDLINE_DATABASE_URL/shardline_catalog" --initial-shards "$(seq -s , 0 $((SHARDS - 1)))")
             ;;
         shard-node)
             flags=(--name "$name" --advertise "$listen" --shard "$number" --database "$SHARDLINE_DATABASE_URL/shardline_shard_$number")
@@ -98,7 +105,7 @@ launch_process() {
         conn-node) flags=(--name "$name") ;;
     esac
     launch "$name" "$BIN/shardline-$kind" --listen "$listen" \
-        --operations_listen "127.0.0.1:$(operations_port "$name")" "${flags[@]}"
+        --ops-listen "127.0.0.1:$(operations_port "$name")" "${flags[@]}"
 }
 
 ready_answer() { curl -fsS -m 2 "http://127.0.0.1:$(operations_port "$1")/readyz"; }
@@ -188,7 +195,7 @@ pids() {
 }
 
 main() {
-    local verb=${1:-} name
+    local verb=${1:-} name index
     [[ -n $verb ]] || usage
     shift
     mkdir -p "$CLUSTER" "$RUN"
@@ -198,7 +205,10 @@ main() {
     case $verb in
         start) start ;;
         stop)
-            stop_processes conn-node-1 conn-node-2 shard-node-0 shard-node-1 router-1 router-2
+            # Against the order of the start, so that what is in flight finds whom it needs.
+            for ((index = ${#NAMES[@]} - 1; index >= 0; index--)); do
+                stop_one "${NAMES[index]}"
+            done
             services stop
             ;;
         restart)
@@ -218,6 +228,10 @@ main() {
             ;;
         status) status ;;
         pids) pids ;;
+        database-url)
+            settings
+            echo "$SHARDLINE_DATABASE_URL"
+            ;;
         *) usage ;;
     esac
 }
