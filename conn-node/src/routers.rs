@@ -31,8 +31,17 @@ pub type SinkOf = Box<dyn Fn(Arc<Line>) -> Arc<dyn NodeSink> + Send + Sync>;
 /// One router's address and how many streams to it there have been.
 #[derive(Debug)]
 pub struct Line {
+    /// Of this node's lines.
+    number: u64,
     address: String,
     streams: AtomicU64,
+}
+
+/// One stream: where something is registered, or since when something is known.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct Place {
+    line: u64,
+    stream: u64,
 }
 
 impl Line {
@@ -40,9 +49,9 @@ impl Line {
         &self.address
     }
 
-    /// Grows with each new stream: what was registered on an earlier one is gone.
-    pub fn stream(&self) -> u64 {
-        self.streams.load(Ordering::Acquire)
+    /// The stream of now: what was registered on an earlier one is gone.
+    pub fn place(&self) -> Place {
+        Place { line: self.number, stream: self.streams.load(Ordering::Acquire) }
     }
 }
 
@@ -90,6 +99,7 @@ pub struct Routers {
     seeds: Vec<String>,
     sink_of: SinkOf,
     table: ArcSwap<Table>,
+    lines: AtomicU64,
     /// Held while the table is replaced. What it guards: since when no listed router is connected.
     lost_since: Mutex<Option<Instant>>,
     /// Counts new streams and new lists, for whoever waits for a router.
@@ -117,6 +127,7 @@ impl Routers {
             seeds,
             sink_of,
             table: ArcSwap::from_pointee(table),
+            lines: AtomicU64::new(0),
             lost_since: Mutex::new(None),
             changed: watch::Sender::new(0),
         }
@@ -174,7 +185,11 @@ impl Routers {
     }
 
     fn open_link(&self, router: &RouterInfo) -> Arc<Link> {
-        let line = Arc::new(Line { address: router.address.clone(), streams: AtomicU64::new(0) });
+        let line = Arc::new(Line {
+            number: self.lines.fetch_add(1, Ordering::Relaxed),
+            address: router.address.clone(),
+            streams: AtomicU64::new(0),
+        });
         let sink = (self.sink_of)(line.clone());
         let router = self.connect.open(router, self.hello.clone(), sink);
         Arc::new(Link { line, router })
