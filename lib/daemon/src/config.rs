@@ -2,7 +2,8 @@
 //! mistakes are reported at once. This is the only file that reads the process's environment.
 //!
 //! A key is written `max-sessions` as a flag, `max_sessions` or `max-sessions` in the file (a table
-//! `[mysql]` with `url` is `mysql-url`), `SHARDLINE_<PROCESS>_MAX_SESSIONS` in the environment.
+//! `[mysql]` with `url` is `mysql-url`), `SHARDLINE_<PROCESS>_MAX_SESSIONS` in the environment, or
+//! `SHARDLINE_MAX_SESSIONS` for all processes that know the key.
 
 mod setting;
 mod sources;
@@ -23,6 +24,8 @@ use thiserror::Error;
 pub struct Settings {
     process: &'static str,
     given: BTreeMap<String, Given>,
+    /// What the environment says to all processes: a key that this one does not know is no mistake.
+    shared: BTreeMap<String, Given>,
     known: Vec<Known>,
     problems: Vec<String>,
     wants: Option<Wants>,
@@ -77,6 +80,7 @@ impl Settings {
         let mut settings = Settings {
             process,
             given: BTreeMap::new(),
+            shared: sources::shared_variables(&sources.env),
             known: Vec::new(),
             problems: Vec::new(),
             wants: None,
@@ -144,6 +148,9 @@ impl Settings {
             "the setting {key} is read twice; it has one owner",
         );
         self.known.push(Known { key: key.clone(), doc, default });
+        if let (false, Some(shared)) = (self.given.contains_key(&key), self.shared.remove(&key)) {
+            self.given.insert(key.clone(), shared);
+        }
         let given = self.given.get(&key)?;
         match T::parse(&given.text) {
             Ok(value) => Some(value),
@@ -224,6 +231,20 @@ mod tests {
         let peers: Vec<SocketAddr> = s.required("peers", "the others");
         assert_eq!(peers.len(), 2);
         assert_eq!(s.optional::<Span>("grace", "how long"), None);
+        assert!(problems(s).is_empty());
+    }
+
+    #[test]
+    fn a_variable_for_all_processes_is_used_where_nothing_nearer_is_given() {
+        let env = [
+            ("SHARDLINE_SECRET", "for all"),
+            ("SHARDLINE_SHARD_NODE_LISTEN", "127.0.0.1:1"),
+            ("SHARDLINE_LISTEN", "127.0.0.1:2"),
+            ("SHARDLINE_OF_OTHERS", "1"),
+        ];
+        let mut s = settings(&[], &env);
+        assert_eq!(s.required::<String>("secret", "what"), "for all");
+        assert_eq!(s.required::<SocketAddr>("listen", "where").port(), 1);
         assert!(problems(s).is_empty());
     }
 

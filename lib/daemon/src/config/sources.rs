@@ -86,6 +86,15 @@ pub(super) fn variables(
     entries
 }
 
+/// Variables for all processes, and those of others: `SHARDLINE_<KEY>`.
+pub(super) fn shared_variables(env: &[(String, String)]) -> Entries {
+    let of_all = |(name, text): &(String, String)| {
+        let key = name.strip_prefix("SHARDLINE_")?;
+        Some((normal(key), Given { text: text.clone(), place: name.clone() }))
+    };
+    env.iter().filter_map(of_all).collect()
+}
+
 pub(super) fn file(
     path: &str,
     read: fn(&Path) -> io::Result<String>,
