@@ -1,0 +1,1 @@
+//! What every form of this role must do.
