@@ -1,1 +1,19 @@
 //! Knows where everything is: requests go inward to shards, events outward to connection nodes.
+
+mod audience;
+pub mod catalog;
+mod connections;
+mod deliveries;
+mod interest;
+mod metrics;
+mod node_stream;
+mod op;
+pub mod park;
+pub mod requests;
+pub mod router;
+pub mod routers;
+pub mod shards;
+mod signals;
+pub mod slot_map;
+mod waits;
+mod whereabouts;

@@ -1,0 +1,143 @@
+//! A router, put together: the parts it runs, and its two faces, towards conn-nodes and towards
+//! shard-nodes.
+
+use crate::catalog::{self, CatalogStore};
+use crate::connections::Connections;
+use crate::deliveries::Deliveries;
+use crate::interest::Interest;
+use crate::node_stream::NodeStream;
+use crate::requests::Requests;
+use crate::routers::{self, Routers};
+use crate::shards::Shards;
+use crate::signals::Signals;
+use crate::slot_map::{self, SlotMap};
+use crate::whereabouts::Whereabouts;
+use shardline_backends::bus::Bus;
+use shardline_backends::presence::Presence;
+use shardline_daemon::health::Health;
+use shardline_daemon::lifecycle::Lifecycle;
+use shardline_domain::id::EntityId;
+use shardline_domain::slot::{Partitions, Slot};
+use shardline_wire::call::{self, NodeSink, Outcome, RouterAccept, ShardConnect};
+use shardline_wire::internal::{Call, NodeHello, RouterList};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio_util::sync::CancellationToken;
+
+/// How long a chat's followers are kept after its partition went to another router: by then every
+/// conn-node has the list that says so, and announces again should it come back.
+const FOLLOWERS_KEPT: Duration = Duration::from_secs(60);
+
+/// What distinguishes this router from the others.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Identity {
+    /// Unique among routers, the same after a restart.
+    pub id: String,
+    /// Where conn-nodes and shard-nodes reach it: "host:port".
+    pub address: String,
+}
+
+/// What a router talks to.
+pub struct Outside {
+    pub catalog: Arc<dyn CatalogStore>,
+    pub shards: Arc<dyn ShardConnect>,
+    pub bus: Arc<dyn Bus>,
+    pub presence: Arc<dyn Presence>,
+}
+
+/// Knows where everything is.
+pub struct Router {
+    pub map: Arc<SlotMap>,
+    pub shards: Arc<Shards>,
+    pub routers: Arc<Routers>,
+    requests: Arc<Requests>,
+    connections: Arc<Connections>,
+    interest: Arc<Interest>,
+    signals: Signals,
+}
+
+impl Router {
+    /// Starts the router's tasks. It takes calls at once and refuses them with TRY_AGAIN until it
+    /// knows the map; it is ready once it has the map and is on the router list.
+    pub fn start(
+        identity: Identity,
+        partitions: Partitions,
+        outside: Outside,
+        lifecycle: &Lifecycle,
+        health: &Health,
+    ) -> Arc<Router> {
+        let Outside { catalog, shards, bus, presence } = outside;
+        let me = catalog::Router { id: identity.id, address: identity.address };
+        let map = Arc::new(SlotMap::default());
+        let shards = Arc::new(Shards::new(shards));
+        let routers = Arc::new(Routers::new(me, partitions));
+        let requests = Requests::new(map.clone(), shards.clone(), routers.clone());
+        let connections = Arc::new(Connections::new(routers.clone()));
+        let interest = Arc::new(Interest::default());
+        let whereabouts = Arc::new(Whereabouts::new(presence));
+        let (signals, relay) =
+            Signals::new(connections.clone(), interest.clone(), whereabouts.clone());
+        let deliveries = Arc::new(Deliveries {
+            routers: routers.clone(),
+            connections: connections.clone(),
+            interest: interest.clone(),
+            whereabouts,
+        });
+
+        let stop = || lifecycle.token();
+        let ready = health.part("slot map");
+        let keep = slot_map::keep(map.clone(), catalog.clone(), shards.clone(), ready, stop());
+        lifecycle.run("slot map", keep);
+        let ready = health.part("router list");
+        lifecycle.run("router list", routers::keep(routers.clone(), catalog, ready, stop()));
+        lifecycle.run("calls", requests.clone().tend(stop()));
+        lifecycle.run("streams", connections.clone().tend(stop()));
+        lifecycle.run("deliveries", deliveries.run(bus, lifecycle.clone(), stop()));
+        lifecycle.run("signals", relay.run(stop()));
+        lifecycle.run("interest", forget_others(routers.clone(), interest.clone(), stop()));
+
+        Arc::new(Router { map, shards, routers, requests, connections, interest, signals })
+    }
+
+    /// A shard-node's call for an entity on any shard.
+    pub async fn route(&self, call: Call) -> Outcome {
+        self.requests.route(call).await
+    }
+
+    /// The newest known list of routers.
+    pub fn list(&self) -> RouterList {
+        self.routers.load().list.clone()
+    }
+}
+
+impl RouterAccept for Router {
+    fn accept(&self, hello: NodeHello, sink: Arc<dyn NodeSink>) -> Arc<dyn call::Router> {
+        Arc::new(NodeStream {
+            stream: self.connections.accept(hello, sink),
+            requests: self.requests.clone(),
+            routers: self.routers.clone(),
+            connections: self.connections.clone(),
+            interest: self.interest.clone(),
+            signals: self.signals.clone(),
+        })
+    }
+}
+
+/// Forgets who follows chats of other routers, once the list has stood for a while. Sooner would be
+/// wrong: a partition may come back before a conn-node noticed that it was away.
+async fn forget_others(routers: Arc<Routers>, interest: Arc<Interest>, stop: CancellationToken) {
+    let mut list = routers.changed();
+    let mut is_due = false;
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return,
+            _ = list.changed() => is_due = true,
+            () = tokio::time::sleep(FOLLOWERS_KEPT), if is_due => {
+                interest.forget_chats(|chat| {
+                    EntityId::new(chat).is_ok_and(|chat| routers.owns(Slot::of(chat)))
+                });
+                is_due = false;
+            }
+        }
+    }
+}

@@ -1,0 +1,178 @@
+//! The routers that live, as the catalog numbers their list, and which bus partitions are whose.
+
+use crate::catalog::{CatalogStore, Router};
+use crate::metrics::{OWNED_PARTITIONS, ROUTER_LIST_NUMBER};
+use arc_swap::{ArcSwap, Guard};
+use shardline_daemon::health::ReadyFlag;
+use shardline_domain::rendezvous;
+use shardline_domain::slot::{Partitions, Slot};
+use shardline_wire::internal::{RouterInfo, RouterList};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+use tracing::{info, warn};
+
+const HEARTBEAT_EVERY: Duration = Duration::from_secs(1);
+/// A router that was not heard from for this long leaves the list: three heartbeats were lost.
+const LIFE: Duration = Duration::from_secs(4);
+const ANSWER_TIME_MAX: Duration = Duration::from_secs(2);
+/// A stopping router says so, but does not wait long for a catalog that is away.
+const LEAVE_TIME_MAX: Duration = Duration::from_millis(500);
+
+/// One list, and what follows from it for this router.
+#[derive(Default, Clone, PartialEq, Debug)]
+pub struct Ownership {
+    pub list: RouterList,
+    /// By partition.
+    mine: Vec<bool>,
+}
+
+impl Ownership {
+    pub fn new(me: &str, partitions: Partitions, number: u64, routers: &[Router]) -> Ownership {
+        let ids: Vec<&str> = routers.iter().map(|router| router.id.as_str()).collect();
+        let owners = rendezvous::owners(partitions, &ids);
+        let mine = owners.iter().map(|owner| owner.is_some_and(|index| ids[index] == me));
+        let info =
+            |router: &Router| RouterInfo { id: router.id.clone(), address: router.address.clone() };
+        Ownership {
+            mine: mine.collect(),
+            list: RouterList {
+                number,
+                routers: routers.iter().map(info).collect(),
+                partitions: partitions.count(),
+            },
+        }
+    }
+
+    /// The partitions this router consumes.
+    pub fn partitions(&self) -> Vec<u32> {
+        (0u32..).zip(&self.mine).filter(|(_, mine)| **mine).map(|(number, _)| number).collect()
+    }
+}
+
+/// The newest known list. Reading takes no lock.
+pub struct Routers {
+    me: Router,
+    partitions: Partitions,
+    current: ArcSwap<Ownership>,
+    changed: watch::Sender<u64>,
+}
+
+impl Routers {
+    pub fn new(me: Router, partitions: Partitions) -> Routers {
+        Routers { me, partitions, current: ArcSwap::default(), changed: watch::Sender::new(0) }
+    }
+
+    pub fn load(&self) -> Guard<Arc<Ownership>> {
+        self.current.load()
+    }
+
+    pub fn partitions(&self) -> Partitions {
+        self.partitions
+    }
+
+    /// Whether everything about this slot's chats goes through this router.
+    pub fn owns(&self, slot: Slot) -> bool {
+        let partition = slot.partition(self.partitions);
+        let current = self.current.load();
+        usize::try_from(partition).is_ok_and(|index| current.mine.get(index) == Some(&true))
+    }
+
+    /// The number of the newest list.
+    pub fn changed(&self) -> watch::Receiver<u64> {
+        self.changed.subscribe()
+    }
+
+    /// Takes a list if it is newer than the known one.
+    pub fn apply(&self, number: u64, routers: &[Router]) {
+        if number <= self.current.load().list.number {
+            return;
+        }
+        let ownership = Ownership::new(&self.me.id, self.partitions, number, routers);
+        let owned = ownership.partitions().len();
+        info!(number, routers = routers.len(), owned, "the router list changed");
+        #[expect(clippy::cast_precision_loss, reason = "a gauge is a float")]
+        {
+            metrics::gauge!(OWNED_PARTITIONS).set(owned as f64);
+            metrics::gauge!(ROUTER_LIST_NUMBER).set(number as f64);
+        }
+        self.current.store(Arc::new(ownership));
+        self.changed.send_replace(number);
+    }
+}
+
+/// Says that this router lives, and learns who else does, until `stop`; then leaves the list.
+pub async fn keep(
+    routers: Arc<Routers>,
+    catalog: Arc<dyn CatalogStore>,
+    ready: ReadyFlag,
+    stop: CancellationToken,
+) {
+    ready.not_ready("waiting for the catalog");
+    let mut reachable = true;
+    loop {
+        let beat = tokio::time::timeout(ANSWER_TIME_MAX, catalog.heartbeat(&routers.me, LIFE));
+        let answer = tokio::select! {
+            () = stop.cancelled() => break,
+            answer = beat => answer.map_err(|_| "no answer".to_owned()),
+        };
+        match answer.and_then(|answer| answer.map_err(|error| error.to_string())) {
+            Ok(list) => {
+                reachable = true;
+                routers.apply(list.number, &list.routers);
+                ready.ready();
+            }
+            Err(error) => {
+                if reachable {
+                    warn!(error, "no heartbeat; going on with the known router list");
+                }
+                reachable = false;
+            }
+        }
+        tokio::select! {
+            () = stop.cancelled() => break,
+            () = tokio::time::sleep(HEARTBEAT_EVERY) => {}
+        }
+    }
+    let left = tokio::time::timeout(LEAVE_TIME_MAX, catalog.leave(&routers.me.id)).await;
+    if !matches!(left, Ok(Ok(()))) {
+        warn!("the catalog does not know that this router leaves; it drops out by itself");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn router(id: &str) -> Router {
+        Router { id: id.to_owned(), address: format!("{id}:1") }
+    }
+
+    #[test]
+    fn two_routers_share_the_partitions_without_overlap() {
+        let partitions = Partitions::new(16).expect("a power of two");
+        let list = [router("a"), router("b")];
+        let mut owned: Vec<u32> = ["a", "b"]
+            .iter()
+            .flat_map(|me| Ownership::new(me, partitions, 1, &list).partitions())
+            .collect();
+        owned.sort_unstable();
+        assert_eq!(owned, (0..16).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn a_router_that_is_not_on_the_list_owns_nothing() {
+        let partitions = Partitions::new(16).expect("a power of two");
+        assert!(Ownership::new("c", partitions, 1, &[router("a")]).partitions().is_empty());
+    }
+
+    #[test]
+    fn an_older_list_is_not_taken() {
+        let routers = Routers::new(router("a"), Partitions::new(16).expect("a power of two"));
+        routers.apply(4, &[router("a")]);
+        routers.apply(3, &[router("a"), router("b")]);
+        assert_eq!(routers.load().list.number, 4);
+        assert!(routers.owns(Slot::new(9).expect("a slot")));
+    }
+}
