@@ -19,6 +19,8 @@ pub mod mysql;
 pub mod sqlite;
 
 pub mod conformance;
+mod entries;
+mod latest;
 pub mod migrate;
 
 /// A shard's database as its one writer uses it. All methods may be called from any task; `commit` at
@@ -301,6 +303,15 @@ pub enum ChangeKind {
     Session = 7,
 }
 
+impl ChangeKind {
+    pub fn from_number(number: u8) -> Option<ChangeKind> {
+        use ChangeKind::{Chat, Delete, Edit, List, Member, Profile, Session};
+        [Edit, Delete, Member, Chat, List, Profile, Session]
+            .into_iter()
+            .find(|kind| *kind as u8 == number)
+    }
+}
+
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct UserRow {
     pub user: u64,
@@ -421,4 +432,11 @@ pub enum SlotState {
     Moved = 3,
     /// Held until the catalog grants it again.
     Quarantined = 4,
+}
+
+impl SlotState {
+    pub fn from_number(number: u8) -> Option<SlotState> {
+        use SlotState::{Frozen, Moved, Owned, Quarantined};
+        [Owned, Frozen, Moved, Quarantined].into_iter().find(|state| *state as u8 == number)
+    }
 }

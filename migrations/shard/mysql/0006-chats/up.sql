@@ -1,0 +1,14 @@
+CREATE TABLE IF NOT EXISTS chats (
+    chat BIGINT UNSIGNED NOT NULL,
+    kind VARCHAR(32) NOT NULL,
+    title VARCHAR(1024) NOT NULL,
+    history VARCHAR(32) NOT NULL,
+    creator BIGINT UNSIGNED NOT NULL,
+    client_chat_id BINARY(16) NOT NULL,
+    created_at_ms BIGINT NOT NULL,
+    settings_ver BIGINT UNSIGNED NOT NULL,
+    trimmed_seq BIGINT UNSIGNED NOT NULL,
+    trimmed_ver BIGINT UNSIGNED NOT NULL,
+    ended TINYINT UNSIGNED NOT NULL,
+    PRIMARY KEY (chat)
+) ENGINE = InnoDB DEFAULT CHARSET = utf8mb4 COLLATE = utf8mb4_bin

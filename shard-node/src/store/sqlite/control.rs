@@ -1,0 +1,123 @@
+//! Who may write, which slots are owned, and how far the journal went out.
+
+use crate::store::sqlite::rows::{self, bits};
+use crate::store::*;
+use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior};
+
+/// Journal rows deleted in one transaction.
+const DELETED_AT_ONCE: u64 = 1_000;
+
+/// A transaction that holds the database's one write lock from its first statement on.
+pub(super) fn begin(db: &mut Connection) -> rusqlite::Result<Transaction<'_>> {
+    db.transaction_with_behavior(TransactionBehavior::Immediate)
+}
+
+/// The fence. A lane without a row has no writer.
+pub(super) fn must_be_writer(
+    db: &Transaction<'_>,
+    lane: u16,
+    me: Writer,
+) -> Result<(), StoreError> {
+    let stands = db
+        .prepare_cached("SELECT term, incarnation FROM lanes WHERE lane = ?")?
+        .query_row([lane], writer_of)
+        .optional()?;
+    if stands == Some(me) {
+        return Ok(());
+    }
+    Err(StoreError::Fenced { term: stands.map_or(0, |stands| stands.term) })
+}
+
+fn writer_of(row: &rusqlite::Row<'_>) -> rusqlite::Result<Writer> {
+    let mut columns = rows::Columns::of(row);
+    Ok(Writer { term: columns.unsigned()?, incarnation: columns.unsigned()? })
+}
+
+pub(super) fn take_over(db: &mut Connection, writer: Writer, lanes: u16) -> Result<(), StoreError> {
+    let transaction = begin(db)?;
+    let highest: i64 =
+        transaction.query_row("SELECT COALESCE(MAX(term), 0) FROM lanes", [], |row| row.get(0))?;
+    if bits(writer.term) < highest {
+        return Err(StoreError::Fenced { term: highest.cast_unsigned() });
+    }
+    for lane in 0..lanes {
+        transaction.execute("INSERT OR IGNORE INTO lanes VALUES (?, 0, 0)", [lane])?;
+        transaction.execute("INSERT OR IGNORE INTO positions VALUES (?, 0, 0)", [lane])?;
+    }
+    transaction.execute(
+        "UPDATE lanes SET term = ?, incarnation = ?",
+        (bits(writer.term), bits(writer.incarnation)),
+    )?;
+    Ok(transaction.commit()?)
+}
+
+pub(super) fn writer(db: &Connection) -> Result<Option<Writer>, StoreError> {
+    let sql = "SELECT term, incarnation FROM lanes ORDER BY lane LIMIT 1";
+    Ok(db.prepare_cached(sql)?.query_row([], writer_of).optional()?)
+}
+
+pub(super) fn slots(db: &Connection) -> Result<Vec<SlotRow>, StoreError> {
+    let mut slots = db.prepare_cached("SELECT slot, state, epoch FROM slots ORDER BY slot")?;
+    let slots = slots.query_map([], rows::slot)?;
+    Ok(slots.collect::<Result<_, _>>()?)
+}
+
+pub(super) fn put_slots(
+    db: &mut Connection,
+    me: Writer,
+    slots: &[SlotRow],
+) -> Result<(), StoreError> {
+    let transaction = begin(db)?;
+    must_be_writer(&transaction, 0, me)?;
+    {
+        let mut put = transaction.prepare_cached(include_str!("put_slot.sql"))?;
+        for row in slots {
+            put.execute((row.slot, row.state as u8, bits(row.epoch)))?;
+        }
+    }
+    Ok(transaction.commit()?)
+}
+
+pub(super) fn lane_positions(db: &Connection) -> Result<Vec<LanePositions>, StoreError> {
+    let mut positions = db.prepare_cached(include_str!("lane_positions.sql"))?;
+    let positions = positions.query_map([], |row| {
+        let mut columns = rows::Columns::of(row);
+        Ok(LanePositions {
+            lane: columns.take()?,
+            committed: columns.unsigned()?,
+            relayed: columns.unsigned()?,
+            covered: columns.unsigned()?,
+        })
+    })?;
+    Ok(positions.collect::<Result<_, _>>()?)
+}
+
+/// True if there is more to delete.
+pub(super) fn advance(
+    db: &mut Connection,
+    me: Writer,
+    lane: u16,
+    relayed: u64,
+    covered: u64,
+) -> Result<bool, StoreError> {
+    let transaction = begin(db)?;
+    must_be_writer(&transaction, lane, me)?;
+    let mut positions = lane_positions(&transaction)?;
+    positions.retain(|row| row.lane == lane);
+    let committed = positions.first().map_or(0, |row| row.committed);
+    if committed < relayed.max(covered) {
+        return Err(StoreError::Corrupt(format!(
+            "lane {lane} has committed {committed}, it cannot have relayed {relayed} or covered {covered}"
+        )));
+    }
+    transaction.prepare_cached(include_str!("advance.sql"))?.execute((
+        lane,
+        bits(relayed),
+        bits(covered),
+    ))?;
+    let deleted = transaction
+        .prepare_cached(include_str!("delete_journal.sql"))?
+        .execute((lane, bits(DELETED_AT_ONCE)))?;
+    transaction.commit()?;
+    Ok(bits(DELETED_AT_ONCE) <= i64::try_from(deleted).unwrap_or(i64::MAX))
+}

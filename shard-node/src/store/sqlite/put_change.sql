@@ -1,0 +1,1 @@
+INSERT OR REPLACE INTO changes (entity, ver, kind, subject, at_ms) VALUES (?, ?, ?, ?, ?)

@@ -1,0 +1,1 @@
+INSERT OR REPLACE INTO names (entity, name, user) VALUES (?, ?, ?)

@@ -1,0 +1,2 @@
+INSERT OR REPLACE INTO outbox (chat, ver, user, joined, kind, created_at_ms)
+VALUES (?, ?, ?, ?, ?, ?)

@@ -1,0 +1,1 @@
+SELECT (SELECT nonce FROM journal WHERE lane = ? AND position = ?)
