@@ -18,3 +18,11 @@ pub const EVENTS_OUT: &str = "shardline_conn_node_events_out_total";
 pub const REPAIRS: &str = "shardline_conn_node_repairs_total";
 /// From an event's commit to its being put into queues.
 pub const DELIVERY_SECONDS: &str = "shardline_conn_node_delivery_seconds";
+
+/// Requests over HTTP, by method, route and status.
+pub const HTTP_REQUESTS: &str = "shardline_conn_node_http_requests_total";
+pub const HTTP_SECONDS: &str = "shardline_conn_node_http_request_seconds";
+/// Read cursors written to their chats' shards.
+pub const CURSORS_FLUSHED: &str = "shardline_conn_node_cursors_flushed_total";
+/// Read cursors whose shard did not take them; they are tried again.
+pub const CURSORS_NOT_FLUSHED: &str = "shardline_conn_node_cursors_not_flushed_total";

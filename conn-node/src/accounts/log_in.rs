@@ -1,0 +1,127 @@
+//! Sessions: to log in, to renew, to log out.
+
+use super::{owner_of, rules};
+use crate::auth::Principal;
+use crate::auth::refresh::RefreshToken;
+use crate::calls::{answered, call};
+use crate::node::Node;
+use crate::problem::{Answer, Problem};
+use serde::{Deserialize, Serialize};
+use shardline_daemon::clock;
+use shardline_domain::error::Code;
+use shardline_domain::id::{NameId, SessionId, UserId};
+use shardline_domain::user::Nonce;
+use shardline_wire::internal::call::Op;
+use shardline_wire::internal::{
+    CreateSession, Credentials, EndSession, GetCredentials, RefreshSession, SessionView,
+};
+use shardline_wire::refusal::{Code as WireCode, Refusal};
+
+#[derive(Deserialize)]
+pub struct LogIn {
+    pub name: String,
+    pub password: String,
+    #[serde(default)]
+    pub device: Option<String>,
+}
+
+/// What log-in and refresh answer: whoever has it acts as the user.
+#[derive(Serialize)]
+pub struct Session {
+    pub token: String,
+    pub expires_at_ms: i64,
+    pub refresh_token: String,
+    #[serde(with = "shardline_wire::json::id")]
+    pub user: u64,
+    #[serde(with = "shardline_wire::json::id")]
+    pub session: u64,
+}
+
+/// A new session. The eleventh of a user ends the one idle longest.
+///
+/// # Errors
+/// The same for an unknown name and a wrong password, after about the same time.
+pub async fn log_in(node: &Node, log_in: LogIn) -> Answer<Session> {
+    let LogIn { name, password, device } = log_in;
+    let device = device.unwrap_or_default();
+    rules::check_device(&device)?;
+    rules::check_password_size(&password)?;
+    let credentials = credentials_of(node, &name).await?;
+    let hash = credentials.as_ref().map(|(_, credentials)| credentials.password_hash.clone());
+    let is_right = node.passwords.verify(password, hash).await?;
+    let Some((user, credentials)) = credentials.filter(|_| is_right) else {
+        return Err(Problem::new(Code::Unauthenticated, "the name or the password is wrong"));
+    };
+    let session = SessionId::from_random(rand::random());
+    let nonce: Nonce = rand::random();
+    let create = CreateSession { session: session.get(), device, nonce: nonce.to_vec() };
+    let view = answered!(call(node, user, Op::CreateSession(create)).await, Session)?;
+    if let Some(profile) = credentials.user {
+        node.profiles.put(profile);
+    }
+    Ok(issue(node, Principal { user, session }, &view, nonce))
+}
+
+async fn credentials_of(node: &Node, name: &str) -> Result<Option<(UserId, Credentials)>, Refusal> {
+    // What cannot be a name is nobody's.
+    if rules::check_name(name).is_err() {
+        return Ok(None);
+    }
+    // For an unknown name somebody is asked for all the same, to take as long.
+    let nobody = UserId::from_random(NameId::of_name(name, 0).get() << 1);
+    let owner = owner_of(node, name).await?;
+    let op = Op::GetCredentials(GetCredentials {});
+    match answered!(call(node, owner.unwrap_or(nobody), op).await, Credentials) {
+        Ok(credentials) => Ok(owner.map(|user| (user, credentials))),
+        Err(refusal) if refusal.code() == WireCode::NotFound => Ok(None),
+        Err(refusal) => Err(refusal),
+    }
+}
+
+/// The session goes on with new tokens. The old refresh token stays good until the new one is used,
+/// so an answer that was lost can be asked for again.
+///
+/// # Errors
+/// `unauthenticated` for a token that is not ours or was used up; the latter ends the session.
+pub async fn refresh(node: &Node, refresh_token: &str) -> Answer<Session> {
+    let ended = || Problem::new(Code::Unauthenticated, "the refresh token is not valid: log in");
+    let token = node.keys.unseal(refresh_token).ok_or_else(ended)?;
+    let new_nonce: Nonce = rand::random();
+    let op = Op::RefreshSession(RefreshSession {
+        session: token.principal.session.get(),
+        generation: token.generation,
+        nonce: token.nonce.to_vec(),
+        new_nonce: new_nonce.to_vec(),
+    });
+    match answered!(call(node, token.principal.user, op).await, Session) {
+        Ok(view) => Ok(issue(node, token.principal, &view, new_nonce)),
+        Err(refusal) => match refusal.code() {
+            WireCode::SessionRevoked | WireCode::NotFound | WireCode::Unauthenticated => {
+                node.revoked.add(token.principal.session.get(), clock::now_ms());
+                Err(ended())
+            }
+            _ => Err(refusal.into()),
+        },
+    }
+}
+
+/// Ends a session of this user for ever. Ending it again changes nothing.
+pub async fn log_out(node: &Node, user: UserId, session: SessionId) -> Result<(), Refusal> {
+    let op = Op::EndSession(EndSession { session: session.get() });
+    call(node, user, op).await?;
+    // Here at once; other nodes hear of it.
+    node.revoked.add(session.get(), clock::now_ms());
+    Ok(())
+}
+
+fn issue(node: &Node, principal: Principal, view: &SessionView, nonce: Nonce) -> Session {
+    let issued = node.keys.issue(principal, clock::now_ms());
+    let refresh = RefreshToken { principal, generation: view.generation, nonce };
+    Session {
+        token: issued.token,
+        expires_at_ms: issued.expires_at_ms,
+        refresh_token: node.keys.seal(&refresh),
+        user: principal.user.get(),
+        session: principal.session.get(),
+    }
+}

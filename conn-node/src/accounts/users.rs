@@ -1,0 +1,84 @@
+//! What is shown of users: oneself, another by id, and those whose name begins with something.
+
+use super::rules;
+use crate::calls::{self, answered, call, call_of_several};
+use crate::node::Node;
+use crate::problem::{Answer, Problem};
+use serde::Deserialize;
+use shardline_domain::id::UserId;
+use shardline_wire::client::User;
+use shardline_wire::internal::call::Op;
+use shardline_wire::internal::{GetCredentials, PatchUser, SearchNames};
+use shardline_wire::refusal::Refusal;
+use std::collections::HashMap;
+
+/// As it is now, not from this node's memory.
+///
+/// # Errors
+/// NOT_FOUND only if there is no such user; if its shard does not answer, that shard's refusal.
+pub async fn get(node: &Node, user: UserId) -> Result<User, Refusal> {
+    if let Some(found) = calls::users(node, [user.get()]).await?.pop() {
+        node.profiles.put(found.clone());
+        return Ok(found);
+    }
+    // Missing among several means unknown or not reachable; asked alone, the shard says which.
+    let op = Op::GetCredentials(GetCredentials {});
+    let credentials = answered!(call(node, user, op).await, Credentials)?;
+    credentials.user.ok_or_else(|| Refusal::internal("credentials without a user"))
+}
+
+/// Fields left out stay as they are.
+#[derive(Deserialize)]
+pub struct Patch {
+    #[serde(default)]
+    pub display_name: Option<String>,
+    #[serde(default)]
+    pub about: Option<String>,
+}
+
+pub async fn patch(node: &Node, user: UserId, patch: Patch) -> Answer<User> {
+    let Patch { display_name, about } = patch;
+    if let Some(text) = &display_name {
+        rules::check_display_name(text)?;
+    }
+    if let Some(text) = &about {
+        rules::check_about(text)?;
+    }
+    if display_name.is_none() && about.is_none() {
+        return Ok(get(node, user).await?);
+    }
+    let op = Op::PatchUser(PatchUser { display_name, about });
+    let view = answered!(call(node, user, op).await, User)?;
+    let user = view.user.ok_or_else(|| Refusal::internal("a user without a profile"))?;
+    node.profiles.put(user.clone());
+    Ok(user)
+}
+
+/// Users by the beginning of their name, in the order of names.
+pub async fn search(node: &Node, prefix: &str, limit: u64) -> Answer<Vec<User>> {
+    rules::check_name(prefix)?;
+    let op = Op::SearchNames(SearchNames { prefix: prefix.to_owned(), limit });
+    let mut names = answered!(call_of_several(node, op).await, Names)?.names;
+    names.sort_unstable_by(|one, other| one.name.cmp(&other.name));
+    names.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
+    let found = calls::users(node, names.iter().map(|name| name.user)).await?;
+    let mut by_id: HashMap<u64, User> = found.into_iter().map(|user| (user.user, user)).collect();
+    Ok(names.iter().filter_map(|name| by_id.remove(&name.user)).collect())
+}
+
+/// Refuses ids of users that do not exist, naming the field they came in.
+pub async fn check_exist(node: &Node, field: &str, users: &[u64]) -> Answer<()> {
+    let found = calls::users(node, users.iter().copied()).await?;
+    for user in users {
+        if found.iter().any(|known| known.user == *user) {
+            continue;
+        }
+        let id =
+            UserId::new(*user).map_err(|error| Problem::bad_field(field, error.to_string()))?;
+        if let Err(refusal) = get(node, id).await {
+            let problem = Problem::from(refusal);
+            return Err(Problem { field: Some(field.to_owned()), ..problem });
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,208 @@
+//! Read cursors: taken now, shown at once, durable within seconds. What this node took stays in its
+//! memory until the chat's shard has it, whatever happens to the cache in between.
+
+use crate::calls::{answered, call_of_several};
+use crate::chats::change;
+use crate::node::Node;
+use lru::LruCache;
+use parking_lot::Mutex;
+use shardline_backends::cursors::Mark;
+use shardline_domain::id::{ChatId, UserId};
+use shardline_wire::internal::call::Op;
+use shardline_wire::internal::{CursorMark, MergeCursors};
+use shardline_wire::refusal::{Code, Refusal};
+use std::collections::HashMap;
+use std::num::NonZeroUsize;
+use std::time::Duration;
+use tokio::time::Instant;
+use tracing::debug;
+
+/// Cursors kept until flushed; beyond, a read is written to the chat's shard before it is answered.
+const TAKEN_MAX: usize = 100_000;
+/// Memberships remembered, so that reading on costs no call for each message.
+const CHECKED_MAX: NonZeroUsize = NonZeroUsize::new(50_000).expect("not zero");
+/// How long a membership is believed. One who left moves a cursor that nobody looks at.
+const CHECKED_TIME: Duration = Duration::from_secs(2);
+
+type Key = (UserId, ChatId);
+
+/// What this node knows of cursors.
+pub struct CursorsHere {
+    taken: Mutex<HashMap<Key, u64>>,
+    checked: Mutex<LruCache<Key, Checked>>,
+}
+
+/// What the chat's shard said of a member.
+#[derive(Clone, Copy)]
+struct Checked {
+    head_seq: u64,
+    read_seq: u64,
+    at: Instant,
+}
+
+impl Default for CursorsHere {
+    fn default() -> CursorsHere {
+        CursorsHere {
+            taken: Mutex::new(HashMap::new()),
+            checked: Mutex::new(LruCache::new(CHECKED_MAX)),
+        }
+    }
+}
+
+impl CursorsHere {
+    pub fn new() -> CursorsHere {
+        CursorsHere::default()
+    }
+
+    /// Keeps a mark until [`forget`](Self::forget); false if too many are kept already.
+    fn keep(&self, mark: Mark) -> bool {
+        let mut taken = self.taken.lock();
+        let key = (mark.user, mark.chat);
+        if TAKEN_MAX <= taken.len() && !taken.contains_key(&key) {
+            return false;
+        }
+        let seq = taken.entry(key).or_insert(0);
+        *seq = mark.seq.max(*seq);
+        true
+    }
+
+    /// Up to this many of what is kept.
+    pub(crate) fn kept(&self, limit: usize) -> Vec<Mark> {
+        let taken = self.taken.lock();
+        taken.iter().take(limit).map(|(&(user, chat), &seq)| Mark { chat, user, seq }).collect()
+    }
+
+    /// The shard has this value: no longer to be kept, unless it has grown.
+    pub(crate) fn forget(&self, mark: Mark) {
+        let mut taken = self.taken.lock();
+        let key = (mark.user, mark.chat);
+        if taken.get(&key).is_some_and(|seq| *seq <= mark.seq) {
+            taken.remove(&key);
+        }
+    }
+
+    fn checked(&self, key: Key, now: Instant) -> Option<Checked> {
+        let checked = self.checked.lock().get(&key).copied()?;
+        (now < checked.at + CHECKED_TIME).then_some(checked)
+    }
+}
+
+/// The user has read up to `seq`; the cursor that is known afterwards. Beyond the head counts as the
+/// head; lower than what is known changes nothing.
+///
+/// # Errors
+/// Those of the chat's shard for who is not a member. If neither the cache nor the shard takes it,
+/// the shard's.
+pub async fn read(node: &Node, user: UserId, chat: ChatId, seq: u64) -> Result<u64, Refusal> {
+    let checked = check(node, user, chat, seq).await?;
+    let mark = Mark { chat, user, seq: seq.min(checked.head_seq) };
+    match node.cursors.merge(&[mark]).await {
+        Ok(held) => {
+            let held = held.first().copied().unwrap_or(mark.seq);
+            // Also one that another node merged: then two keep it until it is flushed.
+            let mark = Mark { seq: held, ..mark };
+            let is_stored = held <= checked.read_seq;
+            if is_stored || node.cursors_here.keep(mark) {
+                return Ok(held.max(checked.read_seq));
+            }
+        }
+        Err(error) => debug!(%error, "a cursor goes to its shard directly"),
+    }
+    let stored = store(node, &[mark]).await?;
+    let stored =
+        stored.first().ok_or_else(|| Refusal::try_again("the chat does not answer", 500))?;
+    Ok(stored.seq.max(checked.read_seq))
+}
+
+/// Membership, head and stored cursor, asked again when `seq` lies above the head last seen.
+async fn check(node: &Node, user: UserId, chat: ChatId, seq: u64) -> Result<Checked, Refusal> {
+    let now = Instant::now();
+    let key = (user, chat);
+    let known = node.cursors_here.checked(key, now).filter(|known| seq <= known.head_seq);
+    if let Some(known) = known {
+        return Ok(known);
+    }
+    let view = change::view(node, user, chat, 0).await?;
+    if view.joined_ver == 0 {
+        return Err(Refusal::new(Code::NotMember, "not a member of this chat"));
+    }
+    let head_seq = view.item.map_or(0, |item| item.head_seq);
+    let checked = Checked { head_seq, read_seq: view.read_seq, at: now };
+    node.cursors_here.checked.lock().put(key, checked);
+    Ok(checked)
+}
+
+/// Merges marks at their chats' shards; the values now stored, of those whose shard answered.
+pub(crate) async fn store(node: &Node, marks: &[Mark]) -> Result<Vec<CursorMark>, Refusal> {
+    let marks = marks.iter().map(|mark| CursorMark {
+        chat: mark.chat.get(),
+        epoch: 0,
+        user: mark.user.get(),
+        seq: mark.seq,
+    });
+    let op = Op::MergeCursors(MergeCursors { marks: marks.collect() });
+    Ok(answered!(call_of_several(node, op).await, CursorsMerged)?.marks)
+}
+
+/// The user's cursors in these chats that may not be stored yet: in the cache, or kept here.
+pub async fn known(node: &Node, user: UserId, chats: &[u64]) -> HashMap<u64, u64> {
+    let chats: Vec<ChatId> = chats.iter().filter_map(|chat| ChatId::new(*chat).ok()).collect();
+    if chats.is_empty() {
+        return HashMap::new();
+    }
+    let cached = match node.cursors.get(user, &chats).await {
+        Ok(cached) => cached,
+        Err(error) => {
+            debug!(%error, "cursors that are not stored yet are shown from this node only");
+            Vec::new()
+        }
+    };
+    let taken = node.cursors_here.taken.lock();
+    let of = |(at, chat): (usize, &ChatId)| {
+        let cached = cached.get(at).copied().flatten();
+        let kept = taken.get(&(user, *chat)).copied();
+        cached.max(kept).map(|seq| (chat.get(), seq))
+    };
+    chats.iter().enumerate().filter_map(of).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn mark(user: u64, seq: u64) -> Mark {
+        let chat = ChatId::new(1).expect("in range");
+        Mark { chat, user: UserId::new(user).expect("in range"), seq }
+    }
+
+    #[test]
+    fn what_grew_since_it_was_flushed_is_kept() {
+        let here = CursorsHere::new();
+        assert!(here.keep(mark(1, 5)));
+        assert!(here.keep(mark(1, 9)) && here.keep(mark(1, 7)));
+        here.forget(mark(1, 5));
+        assert_eq!(here.kept(10), [mark(1, 9)]);
+        here.forget(mark(1, 9));
+        assert_eq!(here.kept(10), []);
+    }
+
+    #[test]
+    fn beyond_the_bound_only_known_ones_are_kept() {
+        let here = CursorsHere::new();
+        for user in 1..=TAKEN_MAX as u64 {
+            assert!(here.keep(mark(user, 1)));
+        }
+        assert!(!here.keep(mark(TAKEN_MAX as u64 + 1, 1)));
+        assert!(here.keep(mark(7, 2)));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_membership_is_believed_for_a_short_time() {
+        let here = CursorsHere::new();
+        let key = (mark(1, 1).user, mark(1, 1).chat);
+        let at = Instant::now();
+        here.checked.lock().put(key, Checked { head_seq: 4, read_seq: 2, at });
+        assert!(here.checked(key, at + CHECKED_TIME - Duration::from_millis(1)).is_some());
+        assert!(here.checked(key, at + CHECKED_TIME).is_none());
+    }
+}
