@@ -15,9 +15,10 @@ use published::{Published, UserNews};
 use shardline_domain::follow::{Ask, Verdict};
 use shardline_wire::client::{self, server_frame::Frame};
 use shardline_wire::codes::Close;
-use shardline_wire::internal::{Event, EventKind, HeadView, ListRow, Signal, SessionEnded};
+use shardline_wire::internal::{Event, EventKind, HeadView, ListRow, SessionEnded, Signal};
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 use tracing::{debug, error};
@@ -41,15 +42,7 @@ pub struct Hub {
     chats: Vec<Mutex<HashMap<u64, ChatHere>>>,
     repairs: mpsc::Sender<Repair>,
     started: Instant,
-}
-
-/// How an `open` begins.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) struct Opening {
-    /// Where this node's interest is registered already, if anywhere.
-    pub(crate) registered: Option<Place>,
-    /// What this node has delivered of the chat: (log, ver).
-    pub(crate) position: Option<(u64, u64)>,
+    connections: AtomicU64,
 }
 
 /// What one session is told of one chat's head.
@@ -68,6 +61,7 @@ impl Hub {
             chats: (0..CHAT_PARTS).map(|_| Mutex::default()).collect(),
             repairs,
             started: Instant::now(),
+            connections: AtomicU64::new(0),
         };
         (hub, wished)
     }
@@ -87,9 +81,18 @@ impl Hub {
 
     // ---- Sessions ----
 
+    /// A number that no other connection of this run has.
+    pub(crate) fn next_connection(&self) -> u64 {
+        self.connections.fetch_add(1, Ordering::Relaxed)
+    }
+
     /// From now on the session is found by events; it gets them once it is live.
     pub(crate) fn enter(&self, session: &Arc<Session>) {
-        self.user_part(session.user).entry(session.user).or_default().sessions.push(session.clone());
+        self.user_part(session.user)
+            .entry(session.user)
+            .or_default()
+            .sessions
+            .push(session.clone());
     }
 
     /// Takes the session out; gives the open chats whose last session on this node it was.
@@ -117,15 +120,6 @@ impl Hub {
             users.values().flat_map(|user| user.sessions.iter().cloned()).collect::<Vec<_>>()
         });
         parts.flatten().collect()
-    }
-
-    /// The user's display name, as of the latest news.
-    pub(crate) fn set_name(&self, user: u64, name: &str) {
-        if let Some(user) = self.user_part(user).get(&user) {
-            for session in &user.sessions {
-                session.set_name(name);
-            }
-        }
     }
 
     // ---- What a user follows ----
@@ -197,13 +191,14 @@ impl Hub {
     // ---- Open chats ----
 
     /// Events of the chat are kept for the session from now on, until `opened` or `cancel_open`. If it
-    /// is already open nothing needs to be kept: events go on.
-    pub(crate) fn begin_open(&self, session: &Arc<Session>, chat: u64) -> Opening {
+    /// is already open nothing needs to be kept: events go on. Gives what this node has delivered of
+    /// the chat, as (log, ver).
+    pub(crate) fn begin_open(&self, session: &Arc<Session>, chat: u64) -> Option<(u64, u64)> {
         session.opened.lock().insert(chat);
         let mut chats = self.chat_part(chat);
         let here = chats.entry(chat).or_default();
         here.begin_open(session);
-        Opening { registered: here.registered, position: here.follow.position() }
+        here.follow.position()
     }
 
     /// The read that `open` answers with is here: `reply` goes out, then what was kept and is newer.
@@ -213,12 +208,13 @@ impl Hub {
         session: &Arc<Session>,
         chat: u64,
         joined_ver: u64,
-        log: u64,
-        to_ver: u64,
+        (log, to_ver): (u64, u64),
+        members: u64,
         reply: impl FnOnce(Held) -> bytes::Bytes,
     ) {
         let mut chats = self.chat_part(chat);
         let here = chats.entry(chat).or_default();
+        here.members = Some(members);
         let mut out = Vec::new();
         if here.follow.position().is_none() {
             here.follow.start_at(log, to_ver, &mut out);
@@ -235,7 +231,12 @@ impl Hub {
         self.wish_repair(chat, here);
     }
 
-    /// The open failed. True if the node's interest should be withdrawn.
+    /// How many members a chat had when it was last opened here.
+    pub(crate) fn members_of_open(&self, chat: u64) -> Option<u64> {
+        self.chat_part(chat).get(&chat)?.members
+    }
+
+    /// The session has not, or no longer, the chat open. True if the node's interest should be withdrawn.
     pub(crate) fn cancel_open(&self, session: &Arc<Session>, chat: u64) -> bool {
         session.opened.lock().remove(&chat);
         self.close(session, chat)
@@ -245,16 +246,27 @@ impl Hub {
         let mut chats = self.chat_part(chat);
         let Some(here) = chats.get_mut(&chat) else { return false };
         here.close(session);
-        let was_last = here.openers.is_empty() && here.registered.is_some();
+        let was_last = here.openers.is_empty() && here.claimed.is_some();
         if here.is_unused() && !was_last {
             chats.remove(&chat);
         }
         was_last
     }
 
+    /// About to register interest there, to be withdrawn even if its answer never comes. True if it
+    /// stands there already.
+    pub(crate) fn claim(&self, chat: u64, place: Place) -> bool {
+        let mut chats = self.chat_part(chat);
+        let Some(here) = chats.get_mut(&chat) else { return false };
+        here.claimed = Some(place);
+        here.registered == Some(place)
+    }
+
     /// Interest was registered there; remembered while the chat is open.
     pub(crate) fn set_registered(&self, chat: u64, place: Place) {
-        if let Some(here) = self.chat_part(chat).get_mut(&chat) {
+        if let Some(here) = self.chat_part(chat).get_mut(&chat)
+            && here.claimed == Some(place)
+        {
             here.registered = Some(place);
         }
     }
@@ -267,7 +279,8 @@ impl Hub {
         if !here.openers.is_empty() {
             return;
         }
-        if let Some(place) = here.registered.take() {
+        here.registered = None;
+        if let Some(place) = here.claimed.take() {
             withdraw(place);
         }
         if here.is_unused() {
@@ -428,6 +441,11 @@ impl Hub {
         self.apply_later(user, &due);
     }
 
+    /// Asks for a look at the store, if there is room for it.
+    pub(crate) fn wish(&self, repair: Repair) -> bool {
+        self.repairs.try_send(repair).is_ok()
+    }
+
     fn wish_user_repair(&self, user: u64, here: &mut UserHere) {
         let is_started = here.follow.position().is_some();
         if is_started && here.follow.is_behind() && !here.is_repair_wished {
@@ -462,7 +480,8 @@ impl Hub {
                 }
             }
             if let Some(chat) = news.gone {
-                let removed = self.user_part(user).get_mut(&user).and_then(|here| here.chats.remove(&chat));
+                let removed =
+                    self.user_part(user).get_mut(&user).and_then(|here| here.chats.remove(&chat));
                 if removed.is_some() {
                     self.count_followers(chat, -1);
                 }
@@ -509,7 +528,8 @@ impl Hub {
         }
         for user in signal.users {
             let users = self.user_part(user);
-            let sessions = users.get(&user).map(|here| here.sessions.as_slice()).unwrap_or_default();
+            let sessions =
+                users.get(&user).map(|here| here.sessions.as_slice()).unwrap_or_default();
             for session in sessions.iter().filter(|session| session.is_live()) {
                 session.queue.push(shared.bytes(session.queue.encoding()));
             }
@@ -680,6 +700,12 @@ impl Hub {
             Told { chat, head, read_seq: member.and_then(|member: &Member| member.read_seq) }
         });
         told.collect()
+    }
+
+    /// The chats of a user who is here.
+    pub(crate) fn followed(&self, user: u64) -> Vec<u64> {
+        let users = self.user_part(user);
+        users.get(&user).map(|here| here.chats.keys().copied().collect()).unwrap_or_default()
     }
 
     /// The user's live sessions.

@@ -1,16 +1,22 @@
 //! What every part of a conn-node shares: its configuration, routers, sessions and outside systems.
 
+use crate::auth::{Keys, Passwords, Revoked};
 use crate::config::Config;
-use crate::hub::Hub;
+use crate::cursors::CursorsHere;
+use crate::hub::{Hub, Repair};
 use crate::presence::Announcer;
+use crate::profiles::Profiles;
 use crate::push::RouterSink;
+use crate::rate_limit::RateLimits;
 use crate::routers::{Routers, SinkOf};
+use anyhow::{Context, anyhow};
 use shardline_backends::cursors::Cursors;
-use shardline_backends::presence::Presence;
+use shardline_backends::presence::{Mark, NodeId, Presence};
 use shardline_daemon::lifecycle::Lifecycle;
 use shardline_wire::call::RouterConnect;
 use shardline_wire::internal::NodeHello;
 use std::sync::{Arc, Weak};
+use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -26,6 +32,13 @@ pub struct Node {
     pub announcer: Announcer,
     pub presence: Arc<dyn Presence>,
     pub cursors: Arc<dyn Cursors>,
+    /// Cursors this node took and has still to flush.
+    pub cursors_here: CursorsHere,
+    pub keys: Keys,
+    pub revoked: Revoked,
+    pub passwords: Passwords,
+    pub profiles: Profiles,
+    pub rate_limits: RateLimits,
     pub lifecycle: Lifecycle,
     /// Cancelled when the node begins to drain: nothing new is accepted.
     pub draining: CancellationToken,
@@ -34,31 +47,46 @@ pub struct Node {
 }
 
 impl Node {
-    pub fn new(
+    /// The node, and where the repairs its hub wishes come out. Opens nothing yet.
+    ///
+    /// # Errors
+    /// If passwords cannot be hashed as configured.
+    pub(crate) fn new(
         config: Config,
         connect: Arc<dyn RouterConnect>,
         presence: Arc<dyn Presence>,
         cursors: Arc<dyn Cursors>,
         lifecycle: Lifecycle,
-    ) -> Arc<Node> {
+    ) -> anyhow::Result<(Arc<Node>, mpsc::Receiver<Repair>)> {
         let boot = rand::random::<u64>() | 1;
         let hello = NodeHello { node: config.node.clone(), boot };
-        Arc::new_cyclic(|node: &Weak<Node>| {
+        let passwords = Passwords::new(config.password_cost, config.passwords_at_a_time)
+            .map_err(|reason| anyhow!("passwords cannot be hashed like this: {reason}"))?;
+        let mark = Mark { node: NodeId::parse(&config.node).context("the node's name")?, boot };
+        let (hub, repairs) = Hub::new();
+        let node = Arc::new_cyclic(|node: &Weak<Node>| {
             let node = node.clone();
             let sink_of: SinkOf =
                 Box::new(move |line| Arc::new(RouterSink::new(node.clone(), line)));
             Node {
                 routers: Routers::new(connect, hello, config.routers.clone(), sink_of),
-                hub: Hub::new(),
-                announcer: Announcer::new(),
+                hub,
+                announcer: Announcer::new(mark),
                 boot,
                 presence,
                 cursors,
+                cursors_here: CursorsHere::new(),
+                keys: Keys::derive(&config.secret),
+                revoked: Revoked::new(),
+                passwords,
+                profiles: Profiles::new(),
+                rate_limits: RateLimits::new(&config.rates),
                 lifecycle,
                 draining: CancellationToken::new(),
                 connections: TaskTracker::new(),
                 config,
             }
-        })
+        });
+        Ok((node, repairs))
     }
 }

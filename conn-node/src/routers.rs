@@ -26,11 +26,11 @@ const PAUSE_MAX: Duration = Duration::from_millis(500);
 const LOST_TIME_MAX: Duration = Duration::from_secs(3);
 
 /// Makes the receiving end of a router's pushes.
-pub type SinkOf = Box<dyn Fn(Arc<Line>) -> Arc<dyn NodeSink> + Send + Sync>;
+pub(crate) type SinkOf = Box<dyn Fn(Arc<Line>) -> Arc<dyn NodeSink> + Send + Sync>;
 
 /// One router's address and how many streams to it there have been.
 #[derive(Debug)]
-pub struct Line {
+pub(crate) struct Line {
     /// Of this node's lines.
     number: u64,
     address: String,
@@ -39,39 +39,39 @@ pub struct Line {
 
 /// One stream: where something is registered, or since when something is known.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-pub struct Place {
+pub(crate) struct Place {
     line: u64,
     stream: u64,
 }
 
 impl Line {
-    pub fn address(&self) -> &str {
+    pub(crate) fn address(&self) -> &str {
         &self.address
     }
 
     /// The stream of now: what was registered on an earlier one is gone.
-    pub fn place(&self) -> Place {
+    pub(crate) fn place(&self) -> Place {
         Place { line: self.number, stream: self.streams.load(Ordering::Acquire) }
     }
 }
 
 /// A line with the router at its end.
-pub struct Link {
+pub(crate) struct Link {
     line: Arc<Line>,
     router: Arc<dyn Router>,
 }
 
 impl Link {
-    pub fn line(&self) -> &Arc<Line> {
-        &self.line
+    pub(crate) fn place(&self) -> Place {
+        self.line.place()
     }
 
-    pub fn is_connected(&self) -> bool {
+    pub(crate) fn is_connected(&self) -> bool {
         self.router.is_connected()
     }
 
     /// `done` may be called before this returns.
-    pub fn submit(&self, op: NodeOp, done: Done) {
+    pub(crate) fn submit(&self, op: NodeOp, done: Done) {
         self.router.submit(op, done);
     }
 }
@@ -93,7 +93,7 @@ impl Table {
     }
 }
 
-pub struct Routers {
+pub(crate) struct Routers {
     connect: Arc<dyn RouterConnect>,
     hello: NodeHello,
     seeds: Vec<String>,
@@ -108,7 +108,7 @@ pub struct Routers {
 
 impl Routers {
     /// Opens nothing before [`Routers::open`].
-    pub fn new(
+    pub(crate) fn new(
         connect: Arc<dyn RouterConnect>,
         hello: NodeHello,
         seeds: Vec<String>,
@@ -134,14 +134,14 @@ impl Routers {
     }
 
     /// Opens a link to each configured router.
-    pub fn open(&self) {
+    pub(crate) fn open(&self) {
         let _replacing = self.lost_since.lock();
         let old = self.table.load_full();
         self.put_table(old.number, old.partitions, old.links.clone(), old.owners.clone(), true);
     }
 
     /// Takes a router list if it is newer than the one known.
-    pub fn take_list(&self, list: &RouterList) -> bool {
+    pub(crate) fn take_list(&self, list: &RouterList) -> bool {
         let _replacing = self.lost_since.lock();
         let old = self.table.load_full();
         let Some(partitions) = Partitions::new(list.partitions) else { return false };
@@ -196,7 +196,7 @@ impl Routers {
     }
 
     /// A new stream began, or one that had lost events goes on.
-    pub fn on_stream(&self, line: &Line) {
+    pub(crate) fn on_stream(&self, line: &Line) {
         line.streams.fetch_add(1, Ordering::AcqRel);
         self.bump();
     }
@@ -206,13 +206,13 @@ impl Routers {
     }
 
     /// Changes with each new stream and each new list.
-    pub fn watch(&self) -> watch::Receiver<u64> {
+    pub(crate) fn watch(&self) -> watch::Receiver<u64> {
         self.changed.subscribe()
     }
 
     /// Closes links to configured routers that the list does not name; opens them again when no
     /// listed one can be reached for a while. To be called about once a second.
-    pub fn tend(&self, now: Instant) {
+    pub(crate) fn tend(&self, now: Instant) {
         let mut lost_since = self.lost_since.lock();
         let table = self.table.load_full();
         if table.number == 0 {
@@ -232,17 +232,21 @@ impl Routers {
     }
 
     /// All links: every one wants to know this node's presence state.
-    pub fn links(&self) -> Vec<Arc<Link>> {
+    pub(crate) fn links(&self) -> Vec<Arc<Link>> {
         self.table.load().all().cloned().collect()
     }
 
-    pub fn has_connection(&self) -> bool {
+    pub(crate) fn has_list(&self) -> bool {
+        self.table.load().number != 0
+    }
+
+    pub(crate) fn has_connection(&self) -> bool {
         self.table.load().all().any(|link| link.is_connected())
     }
 
     /// The router that owns the entity's partition, whether connected or not. Before a list is known
     /// any connected one: it answers with the list.
-    pub fn owner(&self, entity: u64) -> Option<Arc<Link>> {
+    pub(crate) fn owner(&self, entity: u64) -> Option<Arc<Link>> {
         let table = self.table.load();
         let Some(partitions) = table.partitions else { return any_of(&table, 0) };
         let slot = Slot::of(EntityId::new(entity).ok()?);
@@ -251,27 +255,27 @@ impl Routers {
     }
 
     /// The owner if it is connected.
-    pub fn connected_owner(&self, entity: u64) -> Option<Arc<Link>> {
+    pub(crate) fn connected_owner(&self, entity: u64) -> Option<Arc<Link>> {
         self.owner(entity).filter(|link| link.is_connected())
     }
 
     /// A connected router; `turn` spreads the load.
-    pub fn any_connected(&self, turn: u64) -> Option<Arc<Link>> {
+    pub(crate) fn any_connected(&self, turn: u64) -> Option<Arc<Link>> {
         any_of(&self.table.load(), turn)
     }
 
     /// A call about one chat: to its owner. Of a lost router's, reads and repeatable writes go to the
     /// next one until `CALL_TIME_MAX`, sends with `retry`; what is left is `unknown`.
-    pub async fn call(&self, call: Call) -> Outcome {
+    pub(crate) async fn call(&self, call: Call) -> Outcome {
         self.call_until(call, Instant::now() + CALL_TIME_MAX).await
     }
 
     /// A call about users, names or several entities: any router will do. Repeated like `call`.
-    pub async fn any(&self, call: Call) -> Outcome {
+    pub(crate) async fn any(&self, call: Call) -> Outcome {
         self.call_until(Call { epoch: 0, ..call }, Instant::now() + CALL_TIME_MAX).await
     }
 
-    pub async fn call_until(&self, mut call: Call, deadline: Instant) -> Outcome {
+    pub(crate) async fn call_until(&self, mut call: Call, deadline: Instant) -> Outcome {
         let Some(op) = &call.op else {
             return Err(Refusal::internal("a call without an op"));
         };

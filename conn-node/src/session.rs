@@ -11,15 +11,19 @@ mod sends;
 pub(crate) mod upgrade;
 mod writer;
 
+use crate::auth::Principal;
 use outgoing::encode;
 use parking_lot::Mutex;
 use queue::Queue;
+use shardline_domain::id::{IdError, UserId};
 use shardline_wire::client::{ServerFrame, server_frame::Frame};
 use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-pub struct Session {
+pub(crate) struct Session {
+    /// Of this run of the node.
+    pub(crate) connection: u64,
     /// The log-in; several connections may share it.
     pub(crate) session: u64,
     pub(crate) user: u64,
@@ -34,10 +38,11 @@ pub struct Session {
 }
 
 impl Session {
-    pub(crate) fn new(user: u64, session: u64, name: &str, queue: Arc<Queue>) -> Session {
+    pub(crate) fn new(connection: u64, who: Principal, name: &str, queue: Arc<Queue>) -> Session {
         Session {
-            session,
-            user,
+            connection,
+            session: who.session.get(),
+            user: who.user.get(),
             queue,
             opened: Mutex::default(),
             told_at: AtomicU64::new(0),
@@ -54,6 +59,10 @@ impl Session {
 
     pub(crate) fn go_live(&self) {
         self.is_live.store(true, Ordering::Release);
+    }
+
+    pub(crate) fn user(&self) -> Result<UserId, IdError> {
+        UserId::new(self.user)
     }
 
     pub(crate) fn name(&self) -> Arc<str> {

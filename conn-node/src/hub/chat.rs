@@ -17,7 +17,11 @@ pub(crate) struct ChatHere {
     /// Users here with the chat on their list. Additions and removals may be counted in either order.
     pub(crate) followers: i64,
     pub(crate) openers: Vec<Opener>,
-    /// The stream on which the owning router acknowledged this node's interest.
+    /// When it was last opened here.
+    pub(crate) members: Option<u64>,
+    /// The stream on which this node's interest was last submitted.
+    pub(crate) claimed: Option<Place>,
+    /// The stream on which the owning router acknowledged it.
     pub(crate) registered: Option<Place>,
     /// The stream since whose begin the head was compared with the store.
     pub(crate) checked: Option<Place>,
@@ -57,6 +61,8 @@ impl Default for ChatHere {
             follow: Follow::unknown(),
             followers: 0,
             openers: Vec::new(),
+            members: None,
+            claimed: None,
             registered: None,
             checked: None,
             head: None,
@@ -74,7 +80,7 @@ impl ChatHere {
     }
 
     pub(crate) fn is_unused(&self) -> bool {
-        self.followers == 0 && self.openers.is_empty() && self.registered.is_none()
+        self.followers == 0 && self.openers.is_empty() && self.claimed.is_none()
     }
 
     pub(crate) fn begin_open(&mut self, session: &Arc<Session>) {
@@ -129,12 +135,13 @@ impl ChatHere {
     pub(crate) fn deliver_to_openers(&mut self, event: &Arc<Published>) -> u64 {
         let mut count = 0;
         for opener in &mut self.openers {
+            let is_wanted = opener.wants(event.ver);
             match &mut opener.state {
                 OpenState::Opening { held, .. } if held.len() < HELD_PER_OPEN_MAX => {
                     held.push(event.clone());
                 }
                 OpenState::Opening { is_over, .. } => *is_over = true,
-                OpenState::Open { .. } if opener.wants(event.ver) => {
+                OpenState::Open { .. } if is_wanted => {
                     let queue = &opener.session.queue;
                     queue.push(event.shared.bytes(queue.encoding()));
                     count += 1;
@@ -165,10 +172,8 @@ impl ChatHere {
 
     /// Takes a head read from the store; true if it is another than before.
     pub(crate) fn take_head(&mut self, head: HeadView) -> bool {
-        let is_older = self
-            .head
-            .as_ref()
-            .is_some_and(|known| known.log == head.log && head.ver < known.ver);
+        let is_older =
+            self.head.as_ref().is_some_and(|known| known.log == head.log && head.ver < known.ver);
         if is_older {
             return false;
         }

@@ -82,9 +82,17 @@ impl UserNews {
 
     /// What a row of the list, read from the store, says changed.
     pub(crate) fn of_row(row: &ListRow) -> UserNews {
-        let kind = if row.gone { "chat_gone" } else { "chat_added" };
-        let change = ListChange { kind: kind.to_owned(), chat: Some(row.chat), user: None };
+        if row.gone {
+            return UserNews::of_gone(row.list_ver, row.chat);
+        }
+        let kind = "chat_added".to_owned();
+        let change = ListChange { kind, chat: Some(row.chat), user: None };
         UserNews::of(client::List { list_ver: row.list_ver, change: Some(change) })
+    }
+
+    pub(crate) fn of_gone(list_ver: u64, chat: u64) -> UserNews {
+        let change = ListChange { kind: "chat_gone".to_owned(), chat: Some(chat), user: None };
+        UserNews::of(client::List { list_ver, change: Some(change) })
     }
 
     pub(crate) fn of_profile(list_ver: u64, user: client::User) -> UserNews {

@@ -51,7 +51,9 @@ fn decode_array(text: &str) -> Vec<Incoming> {
         return frames;
     }
     match split(text) {
-        Ok(frames) => frames.into_iter().map(|frame| quick(frame).unwrap_or_else(|| careful(frame))).collect(),
+        Ok(frames) => {
+            frames.into_iter().map(|frame| quick(frame).unwrap_or_else(|| careful(frame))).collect()
+        }
         Err(refusal) => vec![Incoming::refused(None, refusal)],
     }
 }

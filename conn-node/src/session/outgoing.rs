@@ -61,7 +61,9 @@ impl Shared {
             (Source::Frame(frame), _) => encode(frame, encoding),
             (Source::Event(payload), Encoding::Proto) => wrap_event(payload),
             (Source::Event(payload), Encoding::Json) => match client::Event::decode(&payload[..]) {
-                Ok(event) => encode_json(&ServerFrame { id: None, frame: Some(Frame::Event(event)) }),
+                Ok(event) => {
+                    encode_json(&ServerFrame { id: None, frame: Some(Frame::Event(event)) })
+                }
                 Err(reason) => {
                     error!(%reason, "an event's payload cannot be read");
                     Bytes::new()
@@ -144,7 +146,13 @@ mod tests {
     use shardline_wire::client::ServerFrames;
 
     fn event() -> client::Event {
-        client::Event { chat: 7, ver: 3, log: "9".into(), kind: "message".into(), ..Default::default() }
+        client::Event {
+            chat: 7,
+            ver: 3,
+            log: "9".into(),
+            kind: "message".into(),
+            ..Default::default()
+        }
     }
 
     fn pong(id: u64) -> ServerFrame {

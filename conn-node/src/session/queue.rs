@@ -48,13 +48,8 @@ pub(crate) enum Batch {
 
 impl Queue {
     pub(crate) fn new(encoding: Encoding) -> Queue {
-        let waiting = Waiting {
-            frames: VecDeque::new(),
-            bytes: 0,
-            ping: false,
-            closing: None,
-            gone: false,
-        };
+        let waiting =
+            Waiting { frames: VecDeque::new(), bytes: 0, ping: false, closing: None, gone: false };
         Queue {
             encoding,
             waiting: Mutex::new(waiting),
@@ -174,7 +169,8 @@ impl Queue {
         let mut batch = Vec::with_capacity(waiting.frames.len().min(ARRAY_FRAMES_MAX));
         let mut bytes = 0;
         while let Some(frame) = waiting.frames.front() {
-            let is_full = ARRAY_FRAMES_MAX <= batch.len() || MESSAGE_BYTES_MAX < bytes + frame.len();
+            let is_full =
+                ARRAY_FRAMES_MAX <= batch.len() || MESSAGE_BYTES_MAX < bytes + frame.len();
             if is_full && !batch.is_empty() {
                 break;
             }

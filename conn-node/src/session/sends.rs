@@ -81,7 +81,8 @@ impl Sends {
             let chain = state.chains.entry(chat).or_insert_with(Chain::new);
             if let Some(wait_ms) = limited {
                 chain.close_gate(now, msg_id, Duration::from_millis(wait_ms));
-                let message = if is_full { "too many sends wait for an answer" } else { "too many sends" };
+                let message =
+                    if is_full { "too many sends wait for an answer" } else { "too many sends" };
                 let mut refusal = Refusal::new(Code::RateLimited, message);
                 refusal.retry_after_ms = Some(wait_ms);
                 return Err(refusal);
@@ -230,7 +231,9 @@ fn refused(id: Option<u64>, refusal: &Refusal) -> ServerFrame {
 fn next_call(state: &mut State, sender: u64) -> Option<(u64, Submission, Call)> {
     let now = Instant::now();
     while let Some(chat) = state.due.front().copied() {
-        if let Some((submission, kept)) = state.chains.get_mut(&chat).and_then(|chain| chain.next(now)) {
+        if let Some((submission, kept)) =
+            state.chains.get_mut(&chat).and_then(|chain| chain.next(now))
+        {
             let call = call(chat, sender, kept, &submission);
             return Some((chat, submission, call));
         }

@@ -1,0 +1,189 @@
+//! From `hello` to `welcome`: the token and its session are checked, the session is announced, and
+//! its chats are followed. What the client reads after `welcome` starts after all of that.
+
+use super::Session;
+use super::outgoing::encode;
+use super::queue::Queue;
+use crate::announce;
+use crate::auth::Principal;
+use crate::auth::bearer::{self, Denied};
+use crate::calls::{answered, call};
+use crate::chats::list;
+use crate::node::Node;
+use shardline_daemon::clock;
+use shardline_domain::limits::{
+    ARRAY_FRAMES_MAX, BODY_BYTES_MAX, DEVICE_CHARS_MAX, FRAME_BYTES_MAX, MEMBERS_PAGE_MAX,
+    PAGE_MESSAGES_MAX, TITLE_CHARS_MAX,
+};
+use shardline_wire::client::{self, ServerFrame, server_frame::Frame};
+use shardline_wire::codes::Close;
+use shardline_wire::internal::call::Op;
+use shardline_wire::internal::{CheckSession, SessionView};
+use shardline_wire::refusal::{Code, Refusal};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// Clients that cannot be let in now come back over this time.
+const RETRY_SPREAD_MS: std::ops::Range<u64> = 500..2_500;
+/// For the heads of the chats this node did not follow yet. A shard that does not answer holds up
+/// nobody: its chats are compared later, and `heads` tells.
+const HEADS_TIME_MAX: Duration = Duration::from_millis(500);
+
+pub(super) struct Welcomed {
+    pub(super) session: Arc<Session>,
+    pub(super) expires_at: Instant,
+}
+
+/// Why somebody is not let in: an error frame, then the close.
+#[derive(Debug)]
+pub(super) struct TurnedAway {
+    pub(super) refusal: Refusal,
+    pub(super) close: Close,
+    pub(super) retry_after_ms: u64,
+}
+
+impl TurnedAway {
+    fn never(refusal: Refusal, close: Close) -> TurnedAway {
+        TurnedAway { refusal, close, retry_after_ms: 0 }
+    }
+
+    /// Nothing is wrong with the client.
+    fn later(refusal: Refusal) -> TurnedAway {
+        let retry_after_ms = rand::random_range(RETRY_SPREAD_MS);
+        TurnedAway { refusal, close: Close::Overloaded, retry_after_ms }
+    }
+}
+
+impl From<Denied> for TurnedAway {
+    fn from(denied: Denied) -> TurnedAway {
+        let close = match denied {
+            Denied::Expired => Close::TokenExpired,
+            Denied::Invalid => Close::Unauthenticated,
+            Denied::Revoked => Close::SessionRevoked,
+        };
+        TurnedAway::never(Refusal::new(Code::Unauthenticated, denied.to_string()), close)
+    }
+}
+
+pub(super) async fn welcome(
+    node: &Arc<Node>,
+    queue: &Arc<Queue>,
+    id: Option<u64>,
+    hello: client::Hello,
+) -> Result<Welcomed, TurnedAway> {
+    if DEVICE_CHARS_MAX < hello.device.chars().count() {
+        let message = format!("a device's name has at most {DEVICE_CHARS_MAX} characters");
+        let refusal = Refusal::of_field(Code::BadRequest, "device", message);
+        return Err(TurnedAway::never(refusal, Close::Unauthenticated));
+    }
+    let verified = bearer::check(&node.keys, &node.revoked, &hello.token, clock::now_ms())?;
+    let view = check_session(node, verified.principal).await?;
+    let name = view.user.map(|user| user.display_name).unwrap_or_default();
+    let session = Arc::new(Session::new(
+        node.hub.next_connection(),
+        verified.principal,
+        &name,
+        queue.clone(),
+    ));
+    node.hub.enter(&session);
+    match follow(node, &session).await {
+        Ok(list_ver) => {
+            let frame = Frame::Welcome(welcome_frame(node, &session, list_ver));
+            let frame = ServerFrame { id, frame: Some(frame) };
+            queue.push(encode(&frame, queue.encoding()));
+            session.go_live();
+            let expires_at = instant_of(verified.expires_at_ms);
+            // Its end may have come after it was checked and before it could be found here.
+            if node.revoked.contains(session.session) {
+                queue.close(Close::SessionRevoked, 0);
+            }
+            Ok(Welcomed { session, expires_at })
+        }
+        Err(refusal) => {
+            announce::leave(node, &session).await;
+            Err(TurnedAway::later(refusal))
+        }
+    }
+}
+
+/// Asks the user's shard, which knows of every log-out.
+async fn check_session(node: &Node, who: Principal) -> Result<SessionView, TurnedAway> {
+    let op = Op::CheckSession(CheckSession { session: who.session.get() });
+    answered!(call(node, who.user, op).await, Session).map_err(|refusal| match refusal.code() {
+        Code::SessionRevoked | Code::NotFound | Code::Unauthenticated => {
+            TurnedAway::from(Denied::Revoked)
+        }
+        _ => TurnedAway::later(refusal),
+    })
+}
+
+/// Announces the session, then reads its list and follows what is on it.
+async fn follow(node: &Arc<Node>, session: &Arc<Session>) -> Result<u64, Refusal> {
+    let announced = node.announcer.announce(node, session).await;
+    announced.map_err(|_| Refusal::try_again("the session cannot be announced", 1_000))?;
+    let user = session.user().map_err(|_| Refusal::internal("a session of nobody"))?;
+    let place = node.routers.owner(session.user).map(|link| link.place());
+    let list = list::rows(node, user, None).await?;
+    if let Some(profile) = &list.user {
+        session.set_name(&profile.display_name);
+    }
+    let unknown = node.hub.take_list(session.user, list.list_ver, &list.rows);
+    if let Some(place) = place {
+        node.hub.set_user_checked(session.user, place);
+    }
+    if !unknown.is_empty() {
+        let chats = announce::with_places(node, unknown);
+        announce::compare(node, &chats, HEADS_TIME_MAX).await;
+    }
+    Ok(list.list_ver)
+}
+
+fn welcome_frame(node: &Node, session: &Session, list_ver: u64) -> client::Welcome {
+    let millis = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+    client::Welcome {
+        user: session.user,
+        session: session.session,
+        node: node.config.node.clone(),
+        list_ver,
+        heads_every_ms: millis(node.config.heads_every),
+        idle_ms: millis(node.config.idle),
+        limits: Some(client::Limits {
+            body_bytes: BODY_BYTES_MAX as u64,
+            frame_bytes: FRAME_BYTES_MAX as u64,
+            array_frames: ARRAY_FRAMES_MAX as u64,
+            page: PAGE_MESSAGES_MAX,
+            members_page: MEMBERS_PAGE_MAX,
+            title_chars: TITLE_CHARS_MAX as u64,
+        }),
+        durability: node.config.durability.clone(),
+        server_time_ms: clock::now_ms(),
+    }
+}
+
+/// `auth`: a newer token of the same session renews the connection. Until when.
+///
+/// # Errors
+/// UNAUTHENTICATED; the connection goes on until its own token expires.
+pub(super) async fn renew(
+    node: &Node,
+    session: &Session,
+    auth: &client::Auth,
+) -> Result<i64, TurnedAway> {
+    let verified = bearer::check(&node.keys, &node.revoked, &auth.token, clock::now_ms())?;
+    let who = verified.principal;
+    if (who.user.get(), who.session.get()) != (session.user, session.session) {
+        let message = "this token is of another session";
+        let refusal = Refusal::of_field(Code::Unauthenticated, "token", message);
+        return Err(TurnedAway::never(refusal, Close::Unauthenticated));
+    }
+    check_session(node, who).await?;
+    Ok(verified.expires_at_ms)
+}
+
+/// A time of the wall clock on the clock of timers.
+pub(super) fn instant_of(at_ms: i64) -> Instant {
+    let left_ms = u64::try_from(at_ms.saturating_sub(clock::now_ms())).unwrap_or(0);
+    // No token lives for a day; a time beyond what timers take would be a defect.
+    Instant::now() + Duration::from_millis(left_ms).min(Duration::from_secs(24 * 60 * 60))
+}
