@@ -2,6 +2,8 @@
 //! a fixed number of partitions, records in order within each.
 
 pub mod conformance;
+#[cfg(feature = "kafka")]
+pub mod kafka;
 pub mod memory;
 pub mod prefix;
 
@@ -109,7 +111,7 @@ impl Published {
         Published { outcome: Outcome::Known(Some(result)) }
     }
 
-    #[expect(dead_code, reason = "the real form comes next")]
+    #[cfg(feature = "kafka")]
     fn awaited() -> (oneshot::Sender<Result<(), PublishError>>, Published) {
         let (sender, receiver) = oneshot::channel();
         (sender, Published { outcome: Outcome::Awaited(receiver) })

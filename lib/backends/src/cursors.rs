@@ -7,6 +7,8 @@
 
 pub mod conformance;
 pub mod memory;
+#[cfg(feature = "redis")]
+pub mod redis;
 
 use crate::Unavailable;
 use async_trait::async_trait;

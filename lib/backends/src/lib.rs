@@ -7,6 +7,11 @@ pub mod bus;
 pub mod cursors;
 mod metrics;
 pub mod presence;
+#[cfg(feature = "redis")]
+mod redis;
+
+#[cfg(feature = "redis")]
+pub use redis::{RedisSettings, RedisSettingsError};
 
 use thiserror::Error;
 
