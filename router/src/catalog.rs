@@ -11,6 +11,16 @@
 //!
 //! Lock order in every transaction: leader, list number, shard, slots in order, the rest.
 
+#[cfg(feature = "mysql")]
+pub mod mysql;
+#[cfg(feature = "sqlite")]
+pub mod sqlite;
+
+pub mod conformance;
+mod lease;
+pub mod migrate;
+mod rows;
+
 use async_trait::async_trait;
 use shardline_domain::{
     id::ShardId,

@@ -1,0 +1,375 @@
+//! The catalog in one SQLite file: for the embedded form and for tests without a server.
+//!
+//! One connection per process, one step at a time; a second process on the same file waits its turn.
+//! Steps that write begin as writers (BEGIN IMMEDIATE), so nothing they decide from can change.
+
+mod schema;
+
+use super::lease::{Lease, until_ms};
+use super::migrate::Migrate;
+use super::rows::{ShardColumns, granted, in_order, news, no_shard, refused, shard_row, slot_row};
+use super::{
+    CatalogError, CatalogStore, LanePosition, Leadership, NewShard, Report, Router, RouterList,
+    ShardRow, ShardState, SlotChange, SlotNews, SlotRow, WriterBid, WriterGrant,
+};
+use async_trait::async_trait;
+use parking_lot::Mutex;
+use rusqlite::{Connection, OptionalExtension, Row, Transaction, TransactionBehavior, params};
+use shardline_domain::{id::ShardId, slot::Slot};
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+const COORDINATOR: &str = "coordinator";
+/// How long a step waits for another process on the same file.
+const WAIT_MAX: Duration = Duration::from_secs(3);
+
+pub struct SqliteCatalog {
+    connection: Arc<Mutex<Connection>>,
+}
+
+impl SqliteCatalog {
+    /// Opens the file, or makes it; its tables as `migrate` says.
+    pub async fn open(file: &Path, migrate: Migrate) -> Result<SqliteCatalog, CatalogError> {
+        let file = file.to_owned();
+        let open = move || -> Result<Connection, CatalogError> {
+            let mut connection = Connection::open(file)?;
+            connection.busy_timeout(WAIT_MAX)?;
+            connection.pragma_update(None, "journal_mode", "WAL")?;
+            connection.pragma_update(None, "synchronous", "FULL")?;
+            schema::prepare(&mut connection, migrate)?;
+            Ok(connection)
+        };
+        let connection = blocking(open).await?;
+        Ok(SqliteCatalog { connection: Arc::new(Mutex::new(connection)) })
+    }
+
+    /// The columns and keys that are there, one a line.
+    pub async fn describe(&self) -> Result<String, CatalogError> {
+        self.run(|tx| schema::describe(tx)).await
+    }
+
+    /// Runs a step as one transaction, undone if it fails.
+    async fn run<T: Send + 'static>(
+        &self,
+        step: impl FnOnce(&Transaction<'_>) -> Result<T, CatalogError> + Send + 'static,
+    ) -> Result<T, CatalogError> {
+        let connection = self.connection.clone();
+        blocking(move || {
+            let mut connection = connection.lock();
+            let tx = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+            let value = step(&tx)?;
+            tx.commit()?;
+            Ok(value)
+        })
+        .await
+    }
+}
+
+/// Away from the threads that must not wait for a disk.
+async fn blocking<T: Send + 'static>(
+    step: impl FnOnce() -> Result<T, CatalogError> + Send + 'static,
+) -> Result<T, CatalogError> {
+    match tokio::task::spawn_blocking(step).await {
+        Ok(result) => result,
+        Err(error) => Err(CatalogError::Unavailable(error.to_string())),
+    }
+}
+
+impl From<rusqlite::Error> for CatalogError {
+    fn from(error: rusqlite::Error) -> CatalogError {
+        use rusqlite::ErrorCode::{ConstraintViolation, DatabaseCorrupt, NotADatabase, Unknown};
+        match error.sqlite_error_code() {
+            Some(ConstraintViolation | DatabaseCorrupt | NotADatabase | Unknown) | None => {
+                CatalogError::Corrupt(error.to_string())
+            }
+            Some(_) => CatalogError::Unavailable(error.to_string()),
+        }
+    }
+}
+
+#[async_trait]
+impl CatalogStore for SqliteCatalog {
+    async fn lead(&self, holder: &str, lasts: Duration) -> Result<Leadership, CatalogError> {
+        let holder = holder.to_owned();
+        self.run(move |tx| {
+            let sql = "SELECT term, holder, until_ms FROM leaders WHERE role = ?";
+            let lease = tx.query_row(sql, [COORDINATOR], lease)?;
+            let Some(next) = lease.lead(&holder, now_ms(tx)?, lasts) else {
+                return Ok(Leadership { mine: false, term: lease.term, holder: lease.holder });
+            };
+            let sql = "UPDATE leaders SET term = ?, holder = ?, until_ms = ? WHERE role = ?";
+            tx.execute(sql, params![next.term, next.holder, next.until_ms, COORDINATOR])?;
+            Ok(Leadership { mine: true, term: next.term, holder: next.holder })
+        })
+        .await
+    }
+
+    async fn resign(&self, term: u64) -> Result<(), CatalogError> {
+        self.run(move |tx| {
+            let sql = "UPDATE leaders SET until_ms = 0 WHERE role = ? AND term = ?";
+            tx.execute(sql, params![COORDINATOR, term])?;
+            Ok(())
+        })
+        .await
+    }
+
+    async fn found(
+        &self,
+        term: u64,
+        shards: &[NewShard],
+        slots: &[(Slot, ShardId)],
+    ) -> Result<bool, CatalogError> {
+        let (shards, slots) = (shards.to_vec(), slots.to_vec());
+        self.run(move |tx| {
+            check_leader(tx, term)?;
+            if tx.query_row("SELECT COUNT(*) FROM shards", [], |row| row.get::<_, u64>(0))? != 0 {
+                return Ok(false);
+            }
+            let version = counter(tx, "slots")? + 1;
+            set_counter(tx, "slots", version)?;
+            let mut insert = tx.prepare(
+                "INSERT INTO shards \
+                (shard, weight, state, writer_term, writer, address, until_ms, durability) \
+                VALUES (?, ?, ?, 0, '', '', 0, '')",
+            )?;
+            for new in shards {
+                insert.execute(params![new.shard.0, new.weight, ShardState::Active as u8])?;
+            }
+            let mut insert =
+                tx.prepare("INSERT INTO slots (slot, shard, epoch, version) VALUES (?, ?, 1, ?)")?;
+            for (slot, shard) in slots {
+                insert.execute(params![slot.get(), shard.0, version])?;
+            }
+            Ok(true)
+        })
+        .await
+    }
+
+    async fn change_slots(&self, term: u64, changes: &[SlotChange]) -> Result<bool, CatalogError> {
+        let changes = in_order(changes)?;
+        self.run(move |tx| {
+            check_leader(tx, term)?;
+            for change in &changes {
+                if find_slot(tx, change.from.slot)? != Some(change.from) {
+                    return Ok(false);
+                }
+            }
+            let version = counter(tx, "slots")? + 1;
+            set_counter(tx, "slots", version)?;
+            let mut update =
+                tx.prepare("UPDATE slots SET shard = ?, epoch = ?, version = ? WHERE slot = ?")?;
+            for change in changes {
+                let (to, epoch) = (change.to_shard.0, change.to_epoch.0);
+                update.execute(params![to, epoch, version, change.from.slot.get()])?;
+            }
+            Ok(true)
+        })
+        .await
+    }
+
+    async fn shards(&self) -> Result<Vec<ShardRow>, CatalogError> {
+        self.run(|tx| {
+            let now = now_ms(tx)?;
+            let sql = "SELECT shard, weight, state, writer_term, writer, address, until_ms, \
+                reported_ms, durability FROM shards ORDER BY shard";
+            let rows: Vec<ShardColumns> = all(tx, sql, [], |row| row.try_into())?;
+            rows.into_iter().map(|columns| shard_row(columns, now)).collect()
+        })
+        .await
+    }
+
+    async fn slots_since(&self, version: u64) -> Result<SlotNews, CatalogError> {
+        self.run(move |tx| {
+            let sql = "SELECT slot, shard, epoch, version FROM slots WHERE version > ?";
+            news(version, all(tx, sql, [version], |row| row.try_into())?)
+        })
+        .await
+    }
+
+    async fn owned_slots(&self, shard: ShardId) -> Result<Vec<SlotRow>, CatalogError> {
+        self.run(move |tx| {
+            let sql = "SELECT slot, shard, epoch FROM slots WHERE shard = ? ORDER BY slot";
+            let rows: Vec<(u32, u32, u64)> = all(tx, sql, [shard.0], |row| row.try_into())?;
+            rows.into_iter().map(slot_row).collect()
+        })
+        .await
+    }
+
+    async fn locate_slot(&self, slot: Slot) -> Result<Option<SlotRow>, CatalogError> {
+        self.run(move |tx| find_slot(tx, slot)).await
+    }
+
+    async fn acquire_writer(&self, bid: &WriterBid) -> Result<WriterGrant, CatalogError> {
+        let bid = bid.clone();
+        self.run(move |tx| {
+            let lease = writer(tx, bid.shard)?;
+            let Some(next) = lease.acquire(&bid.node, now_ms(tx)?, bid.lasts) else {
+                return Ok(refused(lease));
+            };
+            set_writer(tx, &bid, &next)?;
+            Ok(granted(next))
+        })
+        .await
+    }
+
+    async fn renew_writer(&self, bid: &WriterBid, term: u64) -> Result<WriterGrant, CatalogError> {
+        let bid = bid.clone();
+        self.run(move |tx| {
+            let lease = writer(tx, bid.shard)?;
+            let Some(next) = lease.renew(term, &bid.node, now_ms(tx)?, bid.lasts) else {
+                return Ok(refused(lease));
+            };
+            set_writer(tx, &bid, &next)?;
+            Ok(granted(next))
+        })
+        .await
+    }
+
+    async fn release_writer(&self, shard: ShardId, term: u64) -> Result<(), CatalogError> {
+        self.run(move |tx| {
+            let sql = "UPDATE shards SET until_ms = 0 WHERE shard = ? AND writer_term = ?";
+            tx.execute(sql, params![shard.0, term])?;
+            Ok(())
+        })
+        .await
+    }
+
+    async fn report(&self, report: &Report) -> Result<bool, CatalogError> {
+        let report = report.clone();
+        self.run(move |tx| {
+            if writer(tx, report.shard)?.term != report.term {
+                return Ok(false);
+            }
+            let sql = "UPDATE shards SET reported_ms = ?, durability = ? WHERE shard = ?";
+            tx.execute(sql, params![now_ms(tx)?, report.durability, report.shard.0])?;
+            let mut upsert = tx.prepare(
+                "INSERT INTO positions (shard, lane, committed, relayed) VALUES (?, ?, ?, ?) \
+                ON CONFLICT (shard, lane) DO UPDATE SET \
+                committed = MAX(committed, excluded.committed), \
+                relayed = MAX(relayed, excluded.relayed)",
+            )?;
+            for lane in &report.lanes {
+                upsert.execute(params![report.shard.0, lane.lane, lane.committed, lane.relayed])?;
+            }
+            Ok(true)
+        })
+        .await
+    }
+
+    async fn lane_positions(&self, shard: ShardId) -> Result<Vec<LanePosition>, CatalogError> {
+        self.run(move |tx| {
+            let sql =
+                "SELECT lane, committed, relayed FROM positions WHERE shard = ? ORDER BY lane";
+            all(tx, sql, [shard.0], |row| {
+                let (lane, committed, relayed) = row.try_into()?;
+                Ok(LanePosition { lane, committed, relayed })
+            })
+        })
+        .await
+    }
+
+    async fn heartbeat(
+        &self,
+        router: &Router,
+        lasts: Duration,
+    ) -> Result<RouterList, CatalogError> {
+        let router = router.clone();
+        self.run(move |tx| {
+            let now = now_ms(tx)?;
+            let before = router_rows(tx)?;
+            let sql = "DELETE FROM routers WHERE until_ms <= ? AND router <> ?";
+            tx.execute(sql, params![now, router.id])?;
+            let sql = "INSERT INTO routers (router, address, until_ms) VALUES (?, ?, ?) \
+                ON CONFLICT (router) DO UPDATE SET \
+                address = excluded.address, until_ms = excluded.until_ms";
+            tx.execute(sql, params![router.id, router.address, until_ms(now, lasts)])?;
+            numbered(tx, before)
+        })
+        .await
+    }
+
+    async fn leave(&self, router: &str) -> Result<(), CatalogError> {
+        let router = router.to_owned();
+        self.run(move |tx| {
+            let before = router_rows(tx)?;
+            tx.execute("DELETE FROM routers WHERE router = ?", [router])?;
+            numbered(tx, before).map(drop)
+        })
+        .await
+    }
+
+    async fn routers(&self) -> Result<RouterList, CatalogError> {
+        self.run(|tx| Ok(RouterList { number: counter(tx, "routers")?, routers: router_rows(tx)? }))
+            .await
+    }
+}
+
+fn now_ms(tx: &Transaction<'_>) -> Result<i64, CatalogError> {
+    let sql = "SELECT CAST(unixepoch('subsec') * 1000 AS INTEGER)";
+    Ok(tx.query_row(sql, [], |row| row.get(0))?)
+}
+
+fn all<T>(
+    tx: &Transaction<'_>,
+    sql: &str,
+    values: impl rusqlite::Params,
+    read: impl FnMut(&Row<'_>) -> rusqlite::Result<T>,
+) -> Result<Vec<T>, CatalogError> {
+    Ok(tx.prepare(sql)?.query_map(values, read)?.collect::<Result<_, _>>()?)
+}
+
+fn lease(row: &Row<'_>) -> rusqlite::Result<Lease> {
+    let (term, holder, until_ms) = row.try_into()?;
+    Ok(Lease { term, holder, until_ms })
+}
+
+fn check_leader(tx: &Transaction<'_>, term: u64) -> Result<(), CatalogError> {
+    let sql = "SELECT term FROM leaders WHERE role = ?";
+    let newest: u64 = tx.query_row(sql, [COORDINATOR], |row| row.get(0))?;
+    if newest != term || term == 0 {
+        return Err(CatalogError::NotLeader { term: newest });
+    }
+    Ok(())
+}
+
+fn counter(tx: &Transaction<'_>, name: &str) -> Result<u64, CatalogError> {
+    Ok(tx.query_row("SELECT value FROM counters WHERE name = ?", [name], |row| row.get(0))?)
+}
+
+fn set_counter(tx: &Transaction<'_>, name: &str, value: u64) -> Result<(), CatalogError> {
+    tx.execute("UPDATE counters SET value = ? WHERE name = ?", params![value, name])?;
+    Ok(())
+}
+
+fn find_slot(tx: &Transaction<'_>, slot: Slot) -> Result<Option<SlotRow>, CatalogError> {
+    let sql = "SELECT slot, shard, epoch FROM slots WHERE slot = ?";
+    let row = tx.query_row(sql, [slot.get()], |row| row.try_into()).optional()?;
+    row.map(slot_row).transpose()
+}
+
+fn writer(tx: &Transaction<'_>, shard: ShardId) -> Result<Lease, CatalogError> {
+    let sql = "SELECT writer_term, writer, until_ms FROM shards WHERE shard = ?";
+    tx.query_row(sql, [shard.0], lease).optional()?.ok_or_else(|| no_shard(shard))
+}
+
+fn set_writer(tx: &Transaction<'_>, bid: &WriterBid, lease: &Lease) -> Result<(), CatalogError> {
+    let sql = "UPDATE shards SET writer_term = ?, writer = ?, address = ?, until_ms = ? \
+        WHERE shard = ?";
+    let values = params![lease.term, lease.holder, bid.address, lease.until_ms, bid.shard.0];
+    tx.execute(sql, values)?;
+    Ok(())
+}
+
+fn router_rows(tx: &Transaction<'_>) -> Result<Vec<Router>, CatalogError> {
+    let sql = "SELECT router, address FROM routers ORDER BY router";
+    all(tx, sql, [], |row| Ok(Router { id: row.get(0)?, address: row.get(1)? }))
+}
+
+/// The list after a change, with the next number if it is not as before.
+fn numbered(tx: &Transaction<'_>, before: Vec<Router>) -> Result<RouterList, CatalogError> {
+    let routers = router_rows(tx)?;
+    let number = counter(tx, "routers")? + u64::from(routers != before);
+    set_counter(tx, "routers", number)?;
+    Ok(RouterList { number, routers })
+}

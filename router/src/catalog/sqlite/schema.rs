@@ -1,0 +1,35 @@
+//! Bringing a SQLite catalog to its schema, and describing what is there.
+
+use crate::catalog::CatalogError;
+use crate::catalog::migrate::{Migrate, SQLITE, to_run};
+use rusqlite::{Connection, Transaction, TransactionBehavior, params};
+
+const TABLE: &str = "
+    CREATE TABLE IF NOT EXISTS schema_steps (
+        number INTEGER NOT NULL,
+        name TEXT NOT NULL,
+        PRIMARY KEY (number)
+    ) STRICT";
+
+/// All steps are one transaction: a second process waits, then finds them done.
+pub(super) fn prepare(connection: &mut Connection, when: Migrate) -> Result<(), CatalogError> {
+    let tx = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    tx.execute(TABLE, [])?;
+    let applied = super::all(&tx, "SELECT number FROM schema_steps", [], |row| row.get(0))?;
+    for step in to_run(SQLITE, &applied, when)? {
+        tx.execute(step.sql, [])?;
+        let sql = "INSERT OR IGNORE INTO schema_steps (number, name) VALUES (?, ?)";
+        tx.execute(sql, params![step.number, step.name])?;
+        tracing::info!(step = step.name, "catalog schema changed");
+    }
+    let sql = "INSERT OR IGNORE INTO counters (name, value) VALUES ('slots', 0), ('routers', 0)";
+    tx.execute(sql, [])?;
+    let sql = "INSERT OR IGNORE INTO leaders (role, term, holder, until_ms) VALUES (?, 0, '', 0)";
+    tx.execute(sql, [super::COORDINATOR])?;
+    Ok(tx.commit()?)
+}
+
+pub(super) fn describe(tx: &Transaction<'_>) -> Result<String, CatalogError> {
+    let lines: Vec<String> = super::all(tx, include_str!("columns.sql"), [], |row| row.get(0))?;
+    Ok(lines.join("\n") + "\n")
+}
