@@ -59,7 +59,7 @@ pub async fn a_cursor_only_grows(subject: &Subject) {
     assert_eq!(subject.merge(&[mark(1, 7, 3)]).await, [5]);
     assert_eq!(subject.merge(&[mark(1, 7, 10), mark(1, 7, 9), mark(2, 7, 1)]).await, [10, 10, 1]);
     assert_eq!(subject.get(7, &[1, 2]).await, [Some(10), Some(1)]);
-    assert_eq!(subject.merge(&[]).await, []);
+    assert!(subject.merge(&[]).await.is_empty());
 }
 
 pub async fn the_order_of_merging_does_not_matter(subject: &Subject) {
@@ -94,7 +94,7 @@ pub async fn what_is_not_known_is_none_at_its_place(subject: &Subject) {
     subject.merge(&[mark(2, 7, 20), mark(4, 7, 40), mark(3, 8, 30)]).await;
     let found = subject.get(7, &[1, 2, 3, 4, 2]).await;
     assert_eq!(found, [None, Some(20), None, Some(40), Some(20)]);
-    assert_eq!(subject.get(7, &[]).await, []);
+    assert!(subject.get(7, &[]).await.is_empty());
     assert_eq!(subject.get(9, &[1]).await, [None]);
     let chats: Vec<u64> = (1..=2_000).collect();
     assert_eq!(subject.get(7, &chats).await.iter().flatten().count(), 2);

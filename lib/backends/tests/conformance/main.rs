@@ -1,6 +1,8 @@
 //! Every form of every role, against its conformance suite. The real ones need their servers:
 //! `make services`, or SHARDLINE_TEST_SKIP_SERVICES=1 to leave them out.
 
+#[cfg(feature = "kafka")]
+mod bus;
 #[cfg(feature = "redis")]
 mod cursors;
 #[cfg(feature = "redis")]
