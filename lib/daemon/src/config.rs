@@ -99,6 +99,12 @@ impl Settings {
         settings
     }
 
+    /// What a setting of every process is in this one, if nobody says otherwise.
+    pub fn prefer(&mut self, key: &str, text: &str) {
+        let given = || Given { text: text.to_owned(), place: "built in".to_owned() };
+        self.shared.entry(normal(key)).or_insert_with(given);
+    }
+
     pub fn required<T: Setting>(&mut self, key: &str, doc: &'static str) -> T {
         let value = self.take(key, doc, "(required)".to_owned());
         if value.is_none() && !self.given.contains_key(&normal(key)) {
@@ -115,6 +121,13 @@ impl Settings {
 
     pub fn optional<T: Setting>(&mut self, key: &str, doc: &'static str) -> Option<T> {
         self.take(key, doc, String::new())
+    }
+
+    /// What is written for a key that another part reads, for a default that depends on it.
+    pub fn peek(&self, key: &str) -> Option<&str> {
+        let key = normal(key);
+        let given = self.given.get(&key).or_else(|| self.shared.get(&key))?;
+        Some(&given.text)
     }
 
     /// Notes what no single value can show: two keys that exclude each other, a number out of range.
@@ -231,6 +244,18 @@ mod tests {
         let peers: Vec<SocketAddr> = s.required("peers", "the others");
         assert_eq!(peers.len(), 2);
         assert_eq!(s.optional::<Span>("grace", "how long"), None);
+        assert!(problems(s).is_empty());
+    }
+
+    #[test]
+    fn a_part_can_look_at_what_another_reads() {
+        let mut s = settings(&["--profile", "prod"], &[("SHARDLINE_LOG", "debug")]);
+        assert_eq!(
+            (s.peek("profile"), s.peek("log"), s.peek("else")),
+            (Some("prod"), Some("debug"), None)
+        );
+        assert_eq!(s.or("profile", "local".to_owned(), "which"), "prod");
+        assert_eq!(s.peek("profile"), Some("prod"));
         assert!(problems(s).is_empty());
     }
 
