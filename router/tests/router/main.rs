@@ -1,0 +1,7 @@
+//! A whole router between shards and conn-nodes that are played by the tests: no sockets, no services.
+
+mod calls;
+mod events;
+mod fixture;
+mod moves;
+mod parts;
