@@ -2,6 +2,7 @@
 
 use crate::auth::Cost;
 use crate::rate_limit::Rates;
+use shardline_backends::presence::NodeId;
 use shardline_daemon::config::{Settings, Span};
 use shardline_domain::limits::TOKEN_LIFE;
 use std::net::SocketAddr;
@@ -68,11 +69,16 @@ impl Config {
     /// Reads the settings of a conn-node; in the `local` profile loopback is not limited by address.
     pub fn read(settings: &mut Settings, is_local: bool) -> Config {
         let node: String = settings.required("name", "of this node, unique among conn-nodes");
+        if !node.is_empty()
+            && let Err(wrong) = NodeId::parse(&node)
+        {
+            settings.problem("name", wrong);
+        }
         let listen = settings.required("listen", "where clients connect");
         let secret: String =
             settings.required("token-secret", "signs tokens; the same on all conn-nodes");
         let of = Config::new(node, listen, secret);
-        if of.secret.len() < SECRET_BYTES_MIN {
+        if !of.secret.is_empty() && of.secret.len() < SECRET_BYTES_MIN {
             settings.problem("token-secret", format!("it has fewer than {SECRET_BYTES_MIN} bytes"));
         }
         let span = |settings: &mut Settings, key, default: Duration, doc| -> Duration {

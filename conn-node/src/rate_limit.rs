@@ -4,14 +4,19 @@
 use crate::problem::Problem;
 use governor::clock::{Clock, DefaultClock};
 use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
+use parking_lot::Mutex;
 use shardline_daemon::config::Settings;
 use shardline_domain::error::Code;
 use std::hash::Hash;
 use std::net::{IpAddr, Ipv6Addr};
 use std::num::NonZeroU32;
+use std::time::Duration;
+use tokio::time::Instant;
 
 /// Buckets kept of one kind before the full ones are dropped outside the usual rounds.
 const BUCKETS_MAX: usize = 100_000;
+/// Looking through all buckets takes milliseconds.
+const TEND_EVERY: Duration = Duration::from_secs(60);
 
 /// How much is allowed.
 #[derive(Clone, Debug)]
@@ -75,6 +80,7 @@ pub struct RateLimits {
     log_ins: DefaultKeyedRateLimiter<IpAddr>,
     sends: DefaultKeyedRateLimiter<u64>,
     limit_loopback: bool,
+    tended_at: Mutex<Instant>,
 }
 
 impl RateLimits {
@@ -87,6 +93,7 @@ impl RateLimits {
             log_ins: RateLimiter::dashmap(Quota::per_minute(rates.log_ins_a_minute)),
             sends: RateLimiter::dashmap(send_quota),
             limit_loopback: rates.limit_loopback,
+            tended_at: Mutex::new(Instant::now()),
         }
     }
 
@@ -116,9 +123,14 @@ impl RateLimits {
         take_one(buckets, &network).map_err(|wait_ms| too_many(what, wait_ms))
     }
 
-    /// Forgets whoever has not asked for as long as a bucket takes to fill. To be called about once
-    /// a minute.
-    pub fn tend(&self) {
+    /// Forgets whoever has not asked for as long as a bucket takes to fill. May be called often; it
+    /// looks once in a while.
+    pub fn tend(&self, now: Instant) {
+        let mut tended_at = self.tended_at.lock();
+        if now < *tended_at + TEND_EVERY {
+            return;
+        }
+        *tended_at = now;
         self.registrations.retain_recent();
         self.log_ins.retain_recent();
         self.sends.retain_recent();
