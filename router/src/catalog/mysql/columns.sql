@@ -15,5 +15,5 @@ SELECT line FROM (
     FROM information_schema.statistics
     WHERE table_schema = DATABASE()
     GROUP BY table_name, index_name, non_unique
-) AS lines
+) AS described
 ORDER BY t, part, n, line
