@@ -1,0 +1,214 @@
+//! What waits for a lane, in order, bounded. A lane that cannot commit refuses instead of queueing.
+
+use parking_lot::Mutex;
+use prost::Message as _;
+use shardline_wire::call::Done;
+use shardline_wire::internal::{Call, CursorMark, call};
+use std::collections::VecDeque;
+use std::sync::Arc;
+use tokio::sync::Notify;
+
+/// Calls waiting in one lane: some seconds of what it can commit.
+const CALLS_MAX: usize = 16_384;
+/// And their bytes.
+const BYTES_MAX: usize = 32 * 1024 * 1024;
+
+pub(crate) enum Job {
+    Call {
+        call: Call,
+        done: Done,
+    },
+    /// A part of a MergeCursors: the chats of this lane.
+    Cursors {
+        marks: Vec<CursorMark>,
+        answer: Box<dyn FnOnce(CursorsOutcome) + Send>,
+    },
+    /// (chat, ver, user) of facts that were applied: their outbox rows go with the next commit.
+    Delivered(Vec<(u64, u64, u64)>),
+}
+
+pub(crate) type CursorsOutcome = Result<Vec<CursorMark>, shardline_wire::refusal::Refusal>;
+
+impl Job {
+    /// About how many bytes it will write.
+    pub(crate) fn bytes(&self) -> usize {
+        const ROW: usize = 128;
+        match self {
+            Job::Call { call, .. } => match &call.op {
+                Some(call::Op::Send(send)) => {
+                    ROW + send.body.as_ref().map_or(0, |body| body.text.len())
+                }
+                Some(call::Op::AddMembers(add)) => ROW * (1 + 3 * add.users.len()),
+                Some(call::Op::CreateChat(create)) => ROW * (1 + 3 * create.members.len()),
+                _ => ROW + call.encoded_len(),
+            },
+            Job::Cursors { marks, .. } => 32 * marks.len(),
+            Job::Delivered(keys) => 32 * keys.len(),
+        }
+    }
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum QueueError {
+    Full,
+    /// The lane's commits fail at present.
+    Stalled,
+    /// The lane has ended.
+    Closed,
+}
+
+#[derive(Default)]
+pub(crate) struct Queue {
+    waiting: Mutex<Waiting>,
+    wake: Notify,
+}
+
+#[derive(Default)]
+struct Waiting {
+    jobs: VecDeque<Job>,
+    bytes: usize,
+    stalled: bool,
+    closed: bool,
+}
+
+impl Queue {
+    pub(crate) fn new() -> Arc<Queue> {
+        Arc::default()
+    }
+
+    /// Takes the job, or gives it back with the reason.
+    #[expect(clippy::result_large_err, reason = "the job itself comes back")]
+    pub(crate) fn push(&self, job: Job) -> Result<(), (Job, QueueError)> {
+        let bytes = job.bytes();
+        let mut waiting = self.waiting.lock();
+        let error = if waiting.closed {
+            Some(QueueError::Closed)
+        } else if waiting.stalled {
+            Some(QueueError::Stalled)
+        } else if CALLS_MAX <= waiting.jobs.len() || BYTES_MAX < waiting.bytes + bytes {
+            Some(QueueError::Full)
+        } else {
+            None
+        };
+        if let Some(error) = error {
+            return Err((job, error));
+        }
+        let was_empty = waiting.jobs.is_empty();
+        waiting.bytes += bytes;
+        waiting.jobs.push_back(job);
+        drop(waiting);
+        if was_empty {
+            self.wake.notify_one();
+        }
+        Ok(())
+    }
+
+    /// What gathered, in order, up to both limits; at least one job if there is any.
+    pub(crate) fn take(&self, jobs_max: usize, bytes_max: usize) -> Vec<Job> {
+        let mut waiting = self.waiting.lock();
+        let mut taken = Vec::with_capacity(waiting.jobs.len().min(jobs_max));
+        let mut bytes = 0;
+        while let Some(job) = waiting.jobs.front() {
+            let size = job.bytes();
+            let fits = taken.len() < jobs_max && bytes + size <= bytes_max;
+            if !fits && !taken.is_empty() {
+                break;
+            }
+            bytes += size;
+            waiting.bytes -= size;
+            taken.extend(waiting.jobs.pop_front());
+        }
+        taken
+    }
+
+    /// From now on nothing is taken; what waits is given back.
+    pub(crate) fn stall(&self) -> Vec<Job> {
+        let mut waiting = self.waiting.lock();
+        waiting.stalled = true;
+        waiting.drain()
+    }
+
+    pub(crate) fn resume(&self) {
+        self.waiting.lock().stalled = false;
+    }
+
+    /// As `stall`, for ever.
+    pub(crate) fn close(&self) -> Vec<Job> {
+        let mut waiting = self.waiting.lock();
+        waiting.closed = true;
+        waiting.drain()
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.waiting.lock().jobs.len()
+    }
+
+    /// Resolves when something may be there. Safe to drop: a wake-up is kept for the next wait.
+    pub(crate) async fn wait(&self) {
+        self.wake.notified().await;
+    }
+}
+
+impl Waiting {
+    fn drain(&mut self) -> Vec<Job> {
+        self.bytes = 0;
+        self.jobs.drain(..).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use shardline_wire::client;
+    use shardline_wire::internal::Send;
+
+    fn send(bytes: usize) -> Job {
+        let body = Some(client::Body { text: "x".repeat(bytes) });
+        let op = Some(call::Op::Send(Send { body, ..Send::default() }));
+        let call = Call { entity: bytes as u64, op, ..Call::default() };
+        Job::Call { call, done: Done::new(|_| ()) }
+    }
+
+    fn sizes(jobs: &[Job]) -> Vec<u64> {
+        jobs.iter()
+            .map(|job| match job {
+                Job::Call { call, .. } => call.entity,
+                _ => 0,
+            })
+            .collect()
+    }
+
+    #[test]
+    fn jobs_are_taken_in_order_up_to_the_limits() {
+        let queue = Queue::new();
+        for bytes in [10, 2_000, 30, 40] {
+            assert!(queue.push(send(bytes)).is_ok());
+        }
+        assert_eq!(sizes(&queue.take(10, 1_000)), [10]);
+        // Larger than the limit, but alone.
+        assert_eq!(sizes(&queue.take(10, 1_000)), [2_000]);
+        assert_eq!(sizes(&queue.take(1, 1_000)), [30]);
+        assert_eq!(sizes(&queue.take(10, 1_000)), [40]);
+        assert_eq!(queue.take(10, 1_000).len(), 0);
+    }
+
+    #[test]
+    fn a_full_queue_gives_the_job_back() {
+        let queue = Queue::new();
+        let refused = (0..=CALLS_MAX).find_map(|_| queue.push(send(1)).err());
+        assert!(matches!(refused, Some((Job::Call { .. }, QueueError::Full))));
+        assert_eq!(queue.len(), CALLS_MAX);
+    }
+
+    #[test]
+    fn a_stalled_queue_takes_nothing_until_it_resumes() {
+        let queue = Queue::new();
+        assert!(queue.push(send(1)).is_ok());
+        assert_eq!(queue.stall().len(), 1);
+        assert!(matches!(queue.push(send(1)), Err((_, QueueError::Stalled))));
+        queue.resume();
+        assert!(queue.push(send(1)).is_ok());
+        assert_eq!(queue.close().len(), 1);
+        assert!(matches!(queue.push(send(1)), Err((_, QueueError::Closed))));
+    }
+}

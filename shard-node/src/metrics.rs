@@ -1,0 +1,65 @@
+//! Names of all metrics of this process.
+
+use metrics::{Counter, Gauge, Histogram, counter, gauge, histogram};
+
+/// From the first statement of a commit to its outcome; label lane.
+pub(crate) const COMMIT_SECONDS: &str = "shardline_shard_node_commit_seconds";
+/// Messages and changes of one commit; label lane.
+pub(crate) const BATCH_CALLS: &str = "shardline_shard_node_batch_rows";
+/// Messages stored and acknowledged; label lane.
+pub(crate) const MESSAGES: &str = "shardline_shard_node_messages_total";
+/// Calls refused by a lane; label lane.
+pub(crate) const REFUSALS: &str = "shardline_shard_node_refusals_total";
+/// Commits that did not go well; labels lane, outcome (stale, duplicate, not_stored, unknown).
+pub(crate) const FAILED_COMMITS: &str = "shardline_shard_node_failed_commits_total";
+/// Calls waiting when a lane took its batch; label lane.
+pub(crate) const LANE_QUEUE: &str = "shardline_shard_node_lane_queue_calls";
+/// Committed, but not yet on the bus; label lane.
+pub(crate) const RELAY_LAG: &str = "shardline_shard_node_relay_lag_rows";
+/// Facts that wait for their user's shard.
+pub(crate) const OUTBOX: &str = "shardline_shard_node_outbox_rows";
+/// Slots this shard owns.
+pub(crate) const SLOTS_OWNED: &str = "shardline_shard_node_owned_slots";
+/// Calls that wait for the catalog's word on their slot.
+pub(crate) const WAITING_CALLS: &str = "shardline_shard_node_waiting_calls";
+/// Entities in memory, in bytes, roughly; label lane.
+pub(crate) const CACHE_BYTES: &str = "shardline_shard_node_cache_bytes";
+/// Reads being answered.
+pub(crate) const READS: &str = "shardline_shard_node_running_reads";
+
+/// A lane's handles, looked up once.
+pub(crate) struct LaneMetrics {
+    pub(crate) commit_seconds: Histogram,
+    pub(crate) batch_calls: Histogram,
+    pub(crate) messages: Counter,
+    pub(crate) refusals: Counter,
+    pub(crate) stale: Counter,
+    pub(crate) duplicates: Counter,
+    pub(crate) not_stored: Counter,
+    pub(crate) unknown: Counter,
+    pub(crate) queue: Gauge,
+}
+
+impl LaneMetrics {
+    pub(crate) fn new(lane: u16) -> LaneMetrics {
+        let lane = lane.to_string();
+        let failed = |outcome: &'static str| counter!(FAILED_COMMITS, "lane" => lane.clone(), "outcome" => outcome);
+        LaneMetrics {
+            commit_seconds: histogram!(COMMIT_SECONDS, "lane" => lane.clone()),
+            batch_calls: histogram!(BATCH_CALLS, "lane" => lane.clone()),
+            messages: counter!(MESSAGES, "lane" => lane.clone()),
+            refusals: counter!(REFUSALS, "lane" => lane.clone()),
+            stale: failed("stale"),
+            duplicates: failed("duplicate"),
+            not_stored: failed("not_stored"),
+            unknown: failed("unknown"),
+            queue: gauge!(LANE_QUEUE, "lane" => lane.clone()),
+        }
+    }
+}
+
+/// For a gauge, where precision beyond 2^53 is of no interest.
+#[allow(clippy::cast_precision_loss)]
+pub(crate) fn number(count: u64) -> f64 {
+    count as f64
+}

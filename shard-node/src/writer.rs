@@ -1,0 +1,165 @@
+//! The writer's life: a standby asks the catalog for the right to write, takes the database over,
+//! serves until somebody else writes or the process stops, and starts again as a standby.
+//!
+//! The lease elects. While the catalog is away the writer goes on: the term in the database, not the
+//! lease, is what keeps two writers apart.
+
+use crate::config::Config;
+use crate::serving::{Ground, Serving};
+use crate::store::Writer;
+use arc_swap::ArcSwapOption;
+use shardline_daemon::backoff::Backoff;
+use shardline_daemon::clock::Stopwatch;
+use shardline_daemon::health::ReadyFlag;
+use shardline_daemon::lifecycle::Lifecycle;
+use shardline_wire::internal::{ShardReport, WriterLease, WriterRequest};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio_util::sync::CancellationToken;
+
+/// How often a standby asks.
+const ASK_EVERY: Duration = Duration::from_millis(500);
+/// How often the writer renews its lease, reports, and looks into the database.
+const RENEW_EVERY: Duration = Duration::from_secs(1);
+const LOOK_EVERY: Duration = Duration::from_millis(400);
+/// How long the catalog may take to answer before it counts as away.
+const CATALOG_TIME_MAX: Duration = Duration::from_secs(2);
+
+pub(crate) struct WriterLife {
+    pub(crate) config: Config,
+    pub(crate) ground: Ground,
+    /// Random, new in every process: tells this one from an earlier one of the same name.
+    pub(crate) incarnation: u64,
+    pub(crate) serving: Arc<ArcSwapOption<Serving>>,
+    pub(crate) ready: ReadyFlag,
+    pub(crate) lifecycle: Lifecycle,
+}
+
+impl WriterLife {
+    pub(crate) async fn run(self) {
+        let stop = self.lifecycle.token();
+        let mut backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(2));
+        while !stop.is_cancelled() {
+            let Some(lease) = self.acquire(&stop).await else { continue };
+            let writer = Writer { term: lease.term, incarnation: self.incarnation };
+            let tasks = self.lifecycle.child();
+            match Serving::start(&self.config, &self.ground, writer, tasks.clone()).await {
+                Ok(serving) => {
+                    backoff.reset();
+                    tracing::info!(
+                        shard = self.config.shard,
+                        term = lease.term,
+                        "writes the shard"
+                    );
+                    self.serving.store(Some(Arc::clone(&serving)));
+                    self.ready.ready();
+                    self.serve(&serving, lease.term, &stop).await;
+                    self.ready.not_ready("another process writes the shard, or this one stops");
+                    if serving.fence.lost().is_cancelled() {
+                        self.serving.store(None);
+                    }
+                    serving.end().await;
+                    self.serving.store(None);
+                }
+                Err(error) => {
+                    tracing::warn!(shard = self.config.shard, %error, "the database was not taken over");
+                    self.ready.not_ready(format!("waiting for the database: {error}"));
+                    tasks.finish(CATALOG_TIME_MAX).await;
+                    pause(&stop, backoff.next()).await;
+                }
+            }
+            if stop.is_cancelled() {
+                self.release(lease.term).await;
+            }
+        }
+    }
+
+    /// One attempt to become the writer, and a pause if it failed.
+    async fn acquire(&self, stop: &CancellationToken) -> Option<WriterLease> {
+        let asked = self.ground.catalog.acquire_writer(self.request(0));
+        match tokio::time::timeout(CATALOG_TIME_MAX, asked).await {
+            Ok(Ok(lease)) if lease.granted => return Some(lease),
+            Ok(Ok(lease)) => {
+                self.ready.not_ready(format!("standby: {} writes the shard", lease.holder));
+            }
+            Ok(Err(refusal)) => {
+                self.ready.not_ready(format!("waiting for the catalog: {refusal}"));
+            }
+            Err(_) => self.ready.not_ready("waiting for the catalog"),
+        }
+        pause(stop, ASK_EVERY).await;
+        None
+    }
+
+    /// Until the process stops or another writes.
+    async fn serve(&self, serving: &Arc<Serving>, term: u64, stop: &CancellationToken) {
+        let durability = self.ground.store.durability().await.unwrap_or_default();
+        let mut renewed = Stopwatch::start();
+        loop {
+            tokio::select! {
+                () = stop.cancelled() => return,
+                () = serving.fence.lost().cancelled() => return,
+                () = tokio::time::sleep(LOOK_EVERY) => {}
+            }
+            // A failed look is no reason to end: whoever answers from memory looks again.
+            drop(serving.fence.look().await);
+            if RENEW_EVERY <= renewed.elapsed() {
+                renewed = Stopwatch::start();
+                self.renew(serving, term).await;
+                self.report(serving, term, &durability).await;
+                serving.record_metrics();
+            }
+        }
+    }
+
+    async fn renew(&self, serving: &Serving, term: u64) {
+        let asked = self.ground.catalog.acquire_writer(self.request(term));
+        match tokio::time::timeout(CATALOG_TIME_MAX, asked).await {
+            Ok(Ok(lease)) if !lease.granted => {
+                serving.fence.lose("the catalog gave the shard to another", Some(lease.term));
+            }
+            Ok(Ok(_)) => {}
+            Ok(Err(refusal)) => tracing::debug!(%refusal, "the lease was not renewed"),
+            Err(_) => tracing::debug!("the catalog did not answer in time"),
+        }
+    }
+
+    async fn report(&self, serving: &Serving, term: u64, durability: &str) {
+        let report = ShardReport {
+            shard: self.config.shard,
+            term,
+            lanes: serving.positions(),
+            durability: durability.to_owned(),
+        };
+        let asked = self.ground.catalog.report(report);
+        if let Ok(Ok(answer)) = tokio::time::timeout(CATALOG_TIME_MAX, asked).await
+            && !answer.current
+        {
+            serving.fence.lose("the catalog knows of a newer term", None);
+        }
+    }
+
+    /// So that a standby need not wait for the lease to run out.
+    async fn release(&self, term: u64) {
+        let request = WriterRequest { release: true, ..self.request(term) };
+        let asked = self.ground.catalog.acquire_writer(request);
+        drop(tokio::time::timeout(CATALOG_TIME_MAX, asked).await);
+    }
+
+    fn request(&self, term: u64) -> WriterRequest {
+        WriterRequest {
+            shard: self.config.shard,
+            node: self.config.node.clone(),
+            address: self.config.advertise.clone(),
+            term,
+            ..WriterRequest::default()
+        }
+    }
+}
+
+async fn pause(stop: &CancellationToken, time: Duration) {
+    tokio::select! {
+        () = stop.cancelled() => {}
+        () = tokio::time::sleep(time) => {}
+    }
+}
