@@ -165,8 +165,9 @@ mod tests {
     fn what_follows_deep_nesting_and_bad_bytes_are_refused() {
         assert!(parse::<Shape>(br#"{"seq":1} {"seq":2}"#).is_err());
         assert!(parse::<Shape>(b"{\"seq\":1,\"body\":{\"text\":\"\xff\"}}").is_err());
+        // Skipped, not followed: it costs no stack.
         let deep = format!("{{\"seq\":1,\"x\":{}{}}}", "[".repeat(50_000), "]".repeat(50_000));
-        assert!(parse::<Shape>(deep.as_bytes()).is_err());
+        assert!(parse::<Shape>(deep.as_bytes()).is_ok());
         let deep = format!("{{\"body\":{}", "{\"text\":".repeat(50_000));
         assert!(parse::<Shape>(deep.as_bytes()).is_err());
     }
