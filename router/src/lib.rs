@@ -2,6 +2,7 @@
 
 mod audience;
 pub mod catalog;
+pub mod config;
 mod connections;
 mod deliveries;
 mod interest;

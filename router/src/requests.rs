@@ -25,6 +25,7 @@ use shardline_wire::refusal::{Code, Refusal};
 use split::Deadlines;
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use tokio::sync::Notify;
 use writes::Write;
 
@@ -47,6 +48,8 @@ pub struct Requests {
     deadlines: Mutex<Deadlines>,
     /// Something parked, waits or may be released: `tend` looks.
     work: Notify,
+    /// Calls that are not answered yet.
+    in_flight: AtomicUsize,
     metrics: CallMetrics,
 }
 
@@ -69,6 +72,7 @@ impl Requests {
             waits: Mutex::default(),
             deadlines: Mutex::default(),
             work: Notify::new(),
+            in_flight: AtomicUsize::new(0),
             metrics: CallMetrics::new(),
         })
     }
@@ -80,6 +84,7 @@ impl Requests {
         };
         let kind = op::kind(op);
         let asked = Asked { kind, since: Stopwatch::start(), done };
+        self.in_flight.fetch_add(1, Ordering::Relaxed);
         match kind.way {
             Way::Several | Way::Everywhere => return self.split(call, asked),
             Way::Write | Way::Read => {}
@@ -105,6 +110,11 @@ impl Requests {
         call::wait(outcome, CALL_TIME_MAX).await
     }
 
+    /// How many calls are not answered yet.
+    pub fn in_flight(&self) -> usize {
+        self.in_flight.load(Ordering::Relaxed)
+    }
+
     /// The refusal of what belongs to another router, with the list that says to which. Before the
     /// first list is known, nothing belongs to anybody.
     pub fn wrong_router(&self) -> Refusal {
@@ -118,6 +128,7 @@ impl Requests {
 
     fn answer(&self, asked: Asked, outcome: Outcome) {
         self.metrics.answered(asked.kind, &outcome, asked.since.seconds());
+        self.in_flight.fetch_sub(1, Ordering::Relaxed);
         asked.done.finish(outcome);
     }
 

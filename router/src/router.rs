@@ -23,10 +23,18 @@ use shardline_wire::internal::{Call, NodeHello, RouterList};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
+use tracing::{info, warn};
 
 /// How long a chat's followers are kept after its partition went to another router: by then every
 /// conn-node has the list that says so, and announces again should it come back.
 const FOLLOWERS_KEPT: Duration = Duration::from_secs(60);
+
+/// From leaving the list to the first look whether anything is still under way.
+const LIST_TRAVEL_TIME: Duration = Duration::from_millis(100);
+/// Nothing is parked for longer.
+const DRAIN_TIME_MAX: Duration = Duration::from_millis(2_500);
+/// The router's tasks only have to notice.
+const INNER_STOP_TIME_MAX: Duration = Duration::from_secs(2);
 
 /// What distinguishes this router from the others.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -54,11 +62,14 @@ pub struct Router {
     connections: Arc<Connections>,
     interest: Arc<Interest>,
     signals: Signals,
+    stopped: CancellationToken,
 }
 
 impl Router {
     /// Starts the router's tasks. It takes calls at once and refuses them with TRY_AGAIN until it
     /// knows the map; it is ready once it has the map and is on the router list.
+    ///
+    /// When the lifecycle stops, it leaves the list first, then answers what is under way, then ends.
     pub fn start(
         identity: Identity,
         partitions: Partitions,
@@ -84,24 +95,39 @@ impl Router {
             whereabouts,
         });
 
-        let stop = || lifecycle.token();
+        let inner = lifecycle.child();
+        let stop = || inner.token();
         let ready = health.part("slot map");
         let keep = slot_map::keep(map.clone(), catalog.clone(), shards.clone(), ready, stop());
-        lifecycle.run("slot map", keep);
+        inner.run("slot map", keep);
+        inner.run("calls", requests.clone().tend(stop()));
+        inner.run("streams", connections.clone().tend(stop()));
+        inner.run("deliveries", deliveries.run(bus, lifecycle.clone(), stop()));
+        inner.run("signals", relay.run(stop()));
+        inner.run("interest", forget_others(routers.clone(), interest.clone(), stop()));
         let ready = health.part("router list");
-        lifecycle.run("router list", routers::keep(routers.clone(), catalog, ready, stop()));
-        lifecycle.run("calls", requests.clone().tend(stop()));
-        lifecycle.run("streams", connections.clone().tend(stop()));
-        lifecycle.run("deliveries", deliveries.run(bus, lifecycle.clone(), stop()));
-        lifecycle.run("signals", relay.run(stop()));
-        lifecycle.run("interest", forget_others(routers.clone(), interest.clone(), stop()));
+        let keep = routers::keep(routers.clone(), catalog, ready, lifecycle.token());
+        let (requests_left, all) = (requests.clone(), inner.clone());
+        lifecycle.run("router", async move {
+            keep.await;
+            drain(&requests_left).await;
+            if !all.finish(INNER_STOP_TIME_MAX).await {
+                warn!("some of the router's tasks did not end in time");
+            }
+        });
 
-        Arc::new(Router { map, shards, routers, requests, connections, interest, signals })
+        let stopped = inner.token();
+        Arc::new(Router { map, shards, routers, requests, connections, interest, signals, stopped })
     }
 
     /// A shard-node's call for an entity on any shard.
     pub async fn route(&self, call: Call) -> Outcome {
         self.requests.route(call).await
+    }
+
+    /// Cancelled once a stopping router has answered what was under way: streams end with it.
+    pub fn stopped(&self) -> CancellationToken {
+        self.stopped.clone()
     }
 
     /// The newest known list of routers.
@@ -120,6 +146,19 @@ impl RouterAccept for Router {
             interest: self.interest.clone(),
             signals: self.signals.clone(),
         })
+    }
+}
+
+/// A stopping router has left the list: conn-nodes go to others, and what is under way is answered.
+async fn drain(requests: &Requests) {
+    let empty = async {
+        tokio::time::sleep(LIST_TRAVEL_TIME).await;
+        while 0 < requests.in_flight() {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    if tokio::time::timeout(DRAIN_TIME_MAX, empty).await.is_err() {
+        info!(calls = requests.in_flight(), "stopping with calls under way; their callers repeat");
     }
 }
 

@@ -102,7 +102,8 @@ impl Routers {
     }
 }
 
-/// Says that this router lives, and learns who else does, until `stop`; then leaves the list.
+/// Says that this router lives, and learns who else does, until `stop`; then leaves the list and takes
+/// the one without itself.
 pub async fn keep(
     routers: Arc<Routers>,
     catalog: Arc<dyn CatalogStore>,
@@ -135,9 +136,14 @@ pub async fn keep(
             () = tokio::time::sleep(HEARTBEAT_EVERY) => {}
         }
     }
-    let left = tokio::time::timeout(LEAVE_TIME_MAX, catalog.leave(&routers.me.id)).await;
-    if !matches!(left, Ok(Ok(()))) {
-        warn!("the catalog does not know that this router leaves; it drops out by itself");
+    let leave = async {
+        catalog.leave(&routers.me.id).await?;
+        catalog.routers().await
+    };
+    match tokio::time::timeout(LEAVE_TIME_MAX, leave).await {
+        // From now on this router owns nothing and says who does.
+        Ok(Ok(list)) => routers.apply(list.number, &list.routers),
+        _ => warn!("the catalog does not know that this router leaves; it drops out by itself"),
     }
 }
 

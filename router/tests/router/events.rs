@@ -178,6 +178,18 @@ async fn every_stream_learns_of_a_new_router_and_the_two_share_the_chats() {
 }
 
 #[tokio::test]
+async fn a_stopping_router_says_who_goes_on() {
+    let world = World::new();
+    let router = world.start("a").await;
+    let node = world.node(&router, "n").await;
+    world.stop().await;
+    // The second list is the one without it.
+    assert!(node.sink.has_heard("routers 2"), "{:?}", node.sink.heard());
+    assert!(router.list().routers.is_empty());
+    assert!(router.stopped().is_cancelled());
+}
+
+#[tokio::test]
 async fn signals_reach_users_and_followers() {
     let world = World::new();
     let router = world.start("a").await;
