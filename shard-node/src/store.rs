@@ -82,12 +82,20 @@ pub trait Store: Send + Sync {
     async fn find_messages(&self, keys: &[MessageKey]) -> Result<Vec<MessageRow>, StoreError>;
 
     /// Changes of one entity with `after < ver`, ascending, at most `limit`.
-    async fn changes(&self, entity: u64, after: u64, limit: u64)
-    -> Result<Vec<ChangeRow>, StoreError>;
+    async fn changes(
+        &self,
+        entity: u64,
+        after: u64,
+        limit: u64,
+    ) -> Result<Vec<ChangeRow>, StoreError>;
 
     /// Members of a chat, also those who left, with `after < user`, ascending.
-    async fn members(&self, chat: u64, after: u64, limit: u64)
-    -> Result<Vec<MemberRow>, StoreError>;
+    async fn members(
+        &self,
+        chat: u64,
+        after: u64,
+        limit: u64,
+    ) -> Result<Vec<MemberRow>, StoreError>;
 
     /// One member, also one who left.
     async fn member(&self, chat: u64, user: u64) -> Result<Option<MemberRow>, StoreError>;
@@ -98,8 +106,12 @@ pub trait Store: Send + Sync {
     // ---- What has still to go out ----
 
     /// Journal rows of a lane with a position above `after`, ascending, at most `limit`.
-    async fn journal(&self, lane: u16, after: u64, limit: u64)
-    -> Result<Vec<JournalRow>, StoreError>;
+    async fn journal(
+        &self,
+        lane: u16,
+        after: u64,
+        limit: u64,
+    ) -> Result<Vec<JournalRow>, StoreError>;
 
     async fn lane_positions(&self) -> Result<Vec<LanePositions>, StoreError>;
 

@@ -1,8 +1,15 @@
 //! The conformance suite on every form of the store: SQLite files, a real MySQL, a real MariaDB; and
 //! the schemas of all of them against the golden ones.
 
+#[cfg(feature = "mysql")]
+#[path = "store/mysql.rs"]
+mod mysql;
+#[cfg(feature = "sqlite")]
 #[path = "store/sqlite.rs"]
 mod sqlite;
+#[cfg(feature = "mysql")]
+#[path = "store/wire.rs"]
+mod wire;
 
 use shardline_shard_node::store::conformance;
 use std::path::PathBuf;

@@ -1,0 +1,1 @@
+UPDATE positions SET relayed = GREATEST(relayed, ?), covered = GREATEST(covered, ?) WHERE lane = ?

@@ -1,0 +1,137 @@
+//! Who may write, which slots are owned, what became of a commit, how far the journal went out.
+
+use crate::store::mysql::rows;
+use crate::store::mysql::session::{Connector, LaneLock, Session, must_be};
+use crate::store::mysql::write::put;
+use crate::store::*;
+use mysql_async::prelude::Queryable;
+
+/// Journal rows deleted in one transaction; delete_journal.sql says it too.
+const DELETED_AT_ONCE: u64 = 1_000;
+
+/// Locks all lane rows exclusively, in order; then nothing of any lane runs.
+const ALL_LANES: &str = "SELECT term, incarnation FROM lanes ORDER BY lane FOR UPDATE";
+
+/// First the old writer's sessions end (a transaction of a process that hangs would hold its lane row
+/// for hours), then the lane rows decide: whoever gets them all, with no higher term in any.
+pub(super) async fn take_over(
+    connector: &Connector,
+    writer: Writer,
+    lanes: u16,
+) -> Result<(), StoreError> {
+    let others = connector
+        .on_own_session(async |session| {
+            let highest: Option<Option<u64>> = session.first("SELECT MAX(term) FROM lanes").await?;
+            must_not_be_above(writer.term, highest.flatten())?;
+            connector.foreign_sessions(session).await
+        })
+        .await?;
+    connector.end(&others).await?;
+    connector
+        .on_own_session(async |session| {
+            make_lanes(session, lanes).await?;
+            session.conn.query_drop("BEGIN").await?;
+            let stands: Vec<(u64, u64)> = session.conn.query(ALL_LANES).await?;
+            must_not_be_above(writer.term, stands.iter().map(|(term, _)| *term).max())?;
+            let new = vec![writer.term.into(), writer.incarnation.into()];
+            session.write("UPDATE lanes SET term = ?, incarnation = ?", 1, new).await?;
+            Ok(session.conn.query_drop("COMMIT").await?)
+        })
+        .await
+}
+
+fn must_not_be_above(own: u64, highest: Option<u64>) -> Result<(), StoreError> {
+    match highest {
+        Some(term) if own < term => Err(StoreError::Fenced { term }),
+        _ => Ok(()),
+    }
+}
+
+/// Makes the rows that are missing, with term 0.
+async fn make_lanes(session: &mut Session, lanes: u16) -> Result<(), StoreError> {
+    let present: Vec<u16> = session.conn.query("SELECT lane FROM positions").await?;
+    let missing: Vec<u16> = (0..lanes).filter(|lane| !present.contains(lane)).collect();
+    let lane_of = |lane: &u16, values: &mut Vec<mysql_async::Value>| values.push((*lane).into());
+    // positions last: its row says that the lane has both.
+    for template in [
+        "INSERT IGNORE INTO lanes (lane, term, incarnation) VALUES [[(?, 0, 0)]]",
+        "INSERT IGNORE INTO positions (lane, relayed, covered) VALUES [[(?, 0, 0)]]",
+    ] {
+        put(session, template, &missing, lane_of).await?;
+    }
+    Ok(())
+}
+
+pub(super) async fn put_slots(
+    connector: &Connector,
+    me: Writer,
+    slots: &[SlotRow],
+) -> Result<(), StoreError> {
+    connector
+        .on_own_session(async |session| {
+            session.conn.query_drop("BEGIN").await?;
+            let stands: Vec<(u64, u64)> = session.conn.query(ALL_LANES).await?;
+            let stands = stands.into_iter().map(|(term, incarnation)| Writer { term, incarnation });
+            let other = stands.clone().find(|stands| *stands != me);
+            must_be(other.or(stands.last()), me)?;
+            put(session, include_str!("put_slots.sql"), slots, rows::put_slot).await?;
+            Ok(session.conn.query_drop("COMMIT").await?)
+        })
+        .await
+}
+
+/// Is the journal row with this position and nonce there? The session that wrote it is gone; if its
+/// transaction is not, both its lane row and its journal row are locked, and this waits.
+pub(super) async fn find_commit(
+    session: &mut Session,
+    me: Writer,
+    lane: u16,
+    position: u64,
+    nonce: u64,
+) -> Result<bool, StoreError> {
+    must_be(session.begin_with_lane(lane, LaneLock::Exclusive).await?, me)?;
+    let sql = "SELECT nonce FROM journal WHERE lane = ? AND position = ? FOR UPDATE";
+    let found = session.rows(sql, 1, vec![lane.into(), position.into()]).await?;
+    let stored: Option<u64> = match found.into_iter().next() {
+        Some(row) => Some(rows::Columns::of(row).take()?),
+        None => None,
+    };
+    let sql = "SELECT LEAST(relayed, covered) FROM positions WHERE lane = ?";
+    let passed = session.rows(sql, 1, vec![lane.into()]).await?;
+    let passed: u64 = match passed.into_iter().next() {
+        Some(row) => rows::Columns::of(row).take()?,
+        None => 0,
+    };
+    session.conn.query_drop("ROLLBACK").await?;
+    // A row that went out and was deleted can only have been this one: a lane is serial.
+    Ok(stored.map_or(position <= passed, |stored| stored == nonce))
+}
+
+/// True if there is more to delete.
+pub(super) async fn advance(
+    session: &mut Session,
+    me: Writer,
+    lane: u16,
+    relayed: u64,
+    covered: u64,
+) -> Result<bool, StoreError> {
+    must_be(session.begin_with_lane(lane, LaneLock::Shared).await?, me)?;
+    let positions = session.rows(include_str!("lane_positions.sql"), 1, Vec::new()).await?;
+    let positions = positions.into_iter().map(rows::positions).collect::<Result<Vec<_>, _>>()?;
+    let Some(stands) = positions.into_iter().find(|row| row.lane == lane) else {
+        return Err(StoreError::Corrupt(format!("lane {lane} has no positions")));
+    };
+    let committed = stands.committed;
+    if committed < relayed.max(covered) {
+        return Err(StoreError::Corrupt(format!(
+            "lane {lane} has committed {committed}, it cannot have relayed {relayed} or covered {covered}"
+        )));
+    }
+    let values = vec![relayed.into(), covered.into(), lane.into()];
+    session.write(include_str!("advance.sql"), 1, values).await?;
+    let passed = relayed.max(stands.relayed).min(covered.max(stands.covered));
+    let values = vec![lane.into(), passed.into()];
+    let deleted = session.write(include_str!("delete_journal.sql"), 1, values).await?;
+    session.conn.query_drop("COMMIT").await?;
+    Ok(DELETED_AT_ONCE <= deleted)
+}

@@ -1,0 +1,1 @@
+DELETE FROM journal WHERE lane = ? AND position <= ? ORDER BY position LIMIT 1000

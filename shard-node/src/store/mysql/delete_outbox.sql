@@ -1,0 +1,1 @@
+DELETE FROM outbox WHERE [[(chat = ? AND ver = ? AND user = ?)| OR ]]

@@ -1,0 +1,1 @@
+INSERT INTO journal (lane, position, nonce, entries) VALUES (?, ?, ?, ?)

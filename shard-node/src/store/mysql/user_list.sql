@@ -1,0 +1,4 @@
+SELECT user, chat, kind, pinned, muted, hidden_seq, gone, fact_ver, list_ver
+FROM lists
+WHERE user = ?
+ORDER BY chat

@@ -1,0 +1,185 @@
+//! A store that fails on demand, and that holds commits back so that a test can fill a batch.
+
+use async_trait::async_trait;
+use parking_lot::Mutex;
+use shardline_shard_node::store::*;
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
+use tokio::sync::Semaphore;
+
+/// What becomes of the next commit.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Fault {
+    /// Not stored, and nobody says so.
+    LostBefore,
+    /// Stored, and nobody says so.
+    LostAfter,
+    NotStored,
+}
+
+pub(crate) struct FaultyStore {
+    inner: Arc<dyn Store>,
+    faults: Mutex<VecDeque<Fault>>,
+    /// Commits pass while this has permits.
+    pass: Semaphore,
+    pub(crate) commits: AtomicU64,
+    pub(crate) settled: AtomicU64,
+    /// Settling fails while this is true.
+    pub(crate) no_settling: AtomicBool,
+    /// A message with this text cannot be stored.
+    pub(crate) poison: Mutex<Option<String>>,
+    pub(crate) look_ups: AtomicU64,
+}
+
+impl FaultyStore {
+    pub(crate) fn new(inner: Arc<dyn Store>) -> Arc<FaultyStore> {
+        Arc::new(FaultyStore {
+            inner,
+            faults: Mutex::default(),
+            pass: Semaphore::new(1_000_000),
+            commits: AtomicU64::new(0),
+            settled: AtomicU64::new(0),
+            no_settling: AtomicBool::new(false),
+            poison: Mutex::default(),
+            look_ups: AtomicU64::new(0),
+        })
+    }
+
+    pub(crate) fn fail_next(&self, fault: Fault) {
+        self.faults.lock().push_back(fault);
+    }
+
+    /// From now on commits wait until `let_pass`.
+    pub(crate) fn hold(&self) {
+        self.pass.forget_permits(1_000_000);
+    }
+
+    pub(crate) fn let_pass(&self) {
+        self.pass.add_permits(1_000_000);
+    }
+
+    pub(crate) fn count(&self) -> u64 {
+        self.commits.load(Ordering::SeqCst)
+    }
+}
+
+#[async_trait]
+impl Store for FaultyStore {
+    async fn take_over(&self, writer: Writer, lanes: u16) -> Result<(), StoreError> {
+        self.inner.take_over(writer, lanes).await
+    }
+    async fn writer(&self) -> Result<Option<Writer>, StoreError> {
+        self.inner.writer().await
+    }
+    async fn slots(&self) -> Result<Vec<SlotRow>, StoreError> {
+        self.inner.slots().await
+    }
+    async fn put_slots(&self, rows: &[SlotRow]) -> Result<(), StoreError> {
+        self.inner.put_slots(rows).await
+    }
+
+    async fn commit(&self, lane: u16, writes: &WriteSet) -> Result<(), CommitError> {
+        drop(self.pass.acquire().await.expect("never closed"));
+        let poison = self.poison.lock().clone();
+        if writes.messages.iter().any(|message| Some(&message.text) == poison.as_ref()) {
+            return Err(CommitError::NotStored("poison".to_owned()));
+        }
+        let fault = self.faults.lock().pop_front();
+        self.commits.fetch_add(1, Ordering::SeqCst);
+        match fault {
+            None => self.inner.commit(lane, writes).await,
+            Some(Fault::NotStored) => Err(CommitError::NotStored("on purpose".to_owned())),
+            Some(Fault::LostBefore) => Err(CommitError::Unknown("on purpose".to_owned())),
+            Some(Fault::LostAfter) => {
+                self.inner.commit(lane, writes).await?;
+                Err(CommitError::Unknown("on purpose".to_owned()))
+            }
+        }
+    }
+
+    async fn settle(&self, lane: u16, position: u64, nonce: u64) -> Result<bool, StoreError> {
+        if self.no_settling.load(Ordering::SeqCst) {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+            return Err(StoreError::Unavailable("on purpose".to_owned()));
+        }
+        self.settled.fetch_add(1, Ordering::SeqCst);
+        self.inner.settle(lane, position, nonce).await
+    }
+
+    async fn heads(&self, entities: &[u64]) -> Result<Vec<HeadRow>, StoreError> {
+        self.inner.heads(entities).await
+    }
+    async fn chat(&self, chat: u64) -> Result<Option<ChatState>, StoreError> {
+        self.inner.chat(chat).await
+    }
+    async fn user(&self, user: u64) -> Result<Option<UserState>, StoreError> {
+        self.inner.user(user).await
+    }
+    async fn profiles(&self, users: &[u64]) -> Result<Vec<UserRow>, StoreError> {
+        self.inner.profiles(users).await
+    }
+    async fn name(&self, entity: u64) -> Result<Option<NameRow>, StoreError> {
+        self.inner.name(entity).await
+    }
+    async fn names_with_prefix(
+        &self,
+        prefix: &str,
+        limit: u64,
+    ) -> Result<Vec<NameRow>, StoreError> {
+        self.inner.names_with_prefix(prefix, limit).await
+    }
+    async fn message(&self, chat: u64, seq: u64) -> Result<Option<MessageRow>, StoreError> {
+        self.inner.message(chat, seq).await
+    }
+    async fn messages(&self, range: MessageRange) -> Result<Vec<MessageRow>, StoreError> {
+        self.inner.messages(range).await
+    }
+    async fn find_messages(&self, keys: &[MessageKey]) -> Result<Vec<MessageRow>, StoreError> {
+        self.look_ups.fetch_add(1, Ordering::SeqCst);
+        self.inner.find_messages(keys).await
+    }
+    async fn changes(
+        &self,
+        entity: u64,
+        after: u64,
+        limit: u64,
+    ) -> Result<Vec<ChangeRow>, StoreError> {
+        self.inner.changes(entity, after, limit).await
+    }
+    async fn members(
+        &self,
+        chat: u64,
+        after: u64,
+        limit: u64,
+    ) -> Result<Vec<MemberRow>, StoreError> {
+        self.inner.members(chat, after, limit).await
+    }
+    async fn member(&self, chat: u64, user: u64) -> Result<Option<MemberRow>, StoreError> {
+        self.inner.member(chat, user).await
+    }
+    async fn activity_as_of(&self, chat: u64, as_of_ms: i64) -> Result<i64, StoreError> {
+        self.inner.activity_as_of(chat, as_of_ms).await
+    }
+    async fn journal(
+        &self,
+        lane: u16,
+        after: u64,
+        limit: u64,
+    ) -> Result<Vec<JournalRow>, StoreError> {
+        self.inner.journal(lane, after, limit).await
+    }
+    async fn lane_positions(&self) -> Result<Vec<LanePositions>, StoreError> {
+        self.inner.lane_positions().await
+    }
+    async fn advance(&self, lane: u16, relayed: u64, covered: u64) -> Result<(), StoreError> {
+        self.inner.advance(lane, relayed, covered).await
+    }
+    async fn outbox(&self, limit: u64) -> Result<Vec<OutboxRow>, StoreError> {
+        self.inner.outbox(limit).await
+    }
+    async fn durability(&self) -> Result<String, StoreError> {
+        self.inner.durability().await
+    }
+}

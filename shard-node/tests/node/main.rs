@@ -1,0 +1,13 @@
+//! A whole shard-node on its SQLite store: what it promises to whoever calls it, and what survives.
+
+mod catalog;
+mod chats;
+mod faults;
+mod members;
+mod node;
+mod outbox;
+mod restart;
+mod resume;
+mod sends;
+mod slots;
+mod users;

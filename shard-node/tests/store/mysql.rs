@@ -1,0 +1,202 @@
+//! The suite on real servers, each case in a database of its own that is dropped afterwards.
+
+use crate::conformance::{Cut, Database, Wire};
+use crate::wire::CuttingWire;
+use async_trait::async_trait;
+use mysql_async::prelude::Queryable;
+use mysql_async::{Conn, Opts};
+use shardline_shard_node::store::mysql::{MySqlStore, Options, apply, create_database, golden};
+use shardline_shard_node::store::{Store, StoreError};
+use std::future::Future;
+use std::sync::Arc;
+
+/// A server's address, without a database; None if it was asked to do without servers.
+fn server(setting: &str) -> Option<String> {
+    match std::env::var(setting) {
+        Ok(url) => Some(url.trim_end_matches('/').to_owned()),
+        Err(_) if std::env::var("SHARDLINE_TEST_SKIP_SERVICES").is_ok_and(|skip| skip == "1") => {
+            eprintln!("skipped: {setting} is not set");
+            None
+        }
+        Err(_) => panic!("{setting} is not set: start it with make services"),
+    }
+}
+
+struct OnServer {
+    server: String,
+    name: String,
+}
+
+impl OnServer {
+    fn url(&self) -> String {
+        format!("{}/{}", self.server, self.name)
+    }
+
+    async fn root(&self) -> Conn {
+        let options = Opts::from_url(&self.server).expect("the setting is an address");
+        let options = mysql_async::OptsBuilder::from_opts(options).prefer_socket(false);
+        Conn::new(options).await.expect("the server answers")
+    }
+
+    async fn sql(&self, sql: &str) {
+        let mut root = self.root().await;
+        root.query_drop(format!("USE {}", self.name)).await.expect("the database is there");
+        root.query_drop(sql).await.expect("a statement of the test");
+    }
+}
+
+/// Runs a case on a new database of the server that the setting names, and drops it.
+async fn on<F: Future<Output = ()>>(setting: &str, case: impl FnOnce(Arc<OnServer>) -> F) {
+    let Some(server) = server(setting) else { return };
+    let name = format!("test_{:016x}", rand::random::<u64>());
+    let database = Arc::new(OnServer { server, name });
+    create_database(&database.url()).await.expect("the test's user may make databases");
+    case(database.clone()).await;
+    let mut root = database.root().await;
+    root.query_drop(format!("DROP DATABASE {}", database.name)).await.expect("it can be dropped");
+}
+
+#[async_trait]
+impl Database for OnServer {
+    async fn open(&self) -> Arc<dyn Store> {
+        let store = MySqlStore::open(&Options::new(self.url())).await;
+        Arc::new(store.expect("the database opens"))
+    }
+
+    async fn open_by_wire(&self) -> Option<(Arc<dyn Store>, Arc<dyn Wire>)> {
+        let options = Opts::from_url(&self.server).expect("the setting is an address");
+        let to = (options.ip_or_hostname().to_owned(), options.tcp_port());
+        let wire = Arc::new(CuttingWire::start(to).await);
+        let user = self.server.rsplit_once('@').map_or("mysql://root", |(user, _)| user);
+        let url = format!("{user}@127.0.0.1:{}/{}", wire.port(), self.name);
+        let store = MySqlStore::open(&Options::new(url)).await.expect("the database opens");
+        let wire = ServerWire { wire, url: self.url(), name: self.name.clone() };
+        Some((Arc::new(store), Arc::new(wire)))
+    }
+}
+
+struct ServerWire {
+    wire: Arc<CuttingWire>,
+    url: String,
+    name: String,
+}
+
+#[async_trait]
+impl Wire for ServerWire {
+    fn cut(&self, at: Cut) {
+        self.wire.cut(at);
+    }
+
+    async fn end_sessions(&self) {
+        let options = Opts::from_url(&self.url).expect("it was used before");
+        let options = mysql_async::OptsBuilder::from_opts(options).prefer_socket(false);
+        let mut conn = Conn::new(options).await.expect("the server answers");
+        let sql = "SELECT id FROM information_schema.processlist
+                   WHERE db = ? AND id <> CONNECTION_ID()";
+        let ids: Vec<u64> = conn.exec(sql, (&self.name,)).await.expect("a read");
+        for id in ids {
+            // One that ended by itself meanwhile is as good.
+            let _ended = conn.query_drop(format!("KILL {id}")).await;
+        }
+    }
+}
+
+macro_rules! cases {
+    ($($file:ident::$case:ident),* $(,)?) => {
+        mod mysql {
+            $(
+                #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+                async fn $case() {
+                    super::on("SHARDLINE_TEST_MYSQL_URL", |database| async move {
+                        crate::conformance::$file::$case(&*database).await;
+                    })
+                    .await;
+                }
+            )*
+        }
+
+        mod mariadb {
+            $(
+                #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+                async fn $case() {
+                    super::on("SHARDLINE_TEST_MARIADB_URL", |database| async move {
+                        crate::conformance::$file::$case(&*database).await;
+                    })
+                    .await;
+                }
+            )*
+        }
+    };
+}
+
+shardline_shard_node::store_conformance!(cases);
+
+async fn check_schema(database: Arc<OnServer>) {
+    let options = Options::new(database.url());
+    apply(&options).await.expect("an empty database takes all steps");
+    let once = golden(&options).await.expect("the schema is read");
+    // As after a crash between a step and its record.
+    database.sql("DELETE FROM schema_version").await;
+    apply(&options).await.expect("steps may be applied again");
+    assert_eq!(golden(&options).await.expect("the schema is read"), once);
+    crate::check_golden("mysql", &once);
+}
+
+#[tokio::test]
+async fn the_schema_on_mysql_is_the_golden_one() {
+    on("SHARDLINE_TEST_MYSQL_URL", check_schema).await;
+}
+
+#[tokio::test]
+async fn the_schema_on_mariadb_is_the_golden_one() {
+    on("SHARDLINE_TEST_MARIADB_URL", check_schema).await;
+}
+
+async fn check_other_schemas(database: Arc<OnServer>) {
+    let options = Options::new(database.url());
+    let refused = async || {
+        let opened = MySqlStore::open(&options).await.map(drop);
+        assert!(matches!(opened, Err(StoreError::Corrupt(_))), "{opened:?}");
+    };
+    database.sql("CREATE TABLE somebody_elses (id INT PRIMARY KEY)").await;
+    refused().await;
+    database.sql("DROP TABLE somebody_elses").await;
+    database.open().await;
+    // Making it was interrupted, and nobody has used it.
+    database.sql("DELETE FROM schema_version WHERE 5 <= version").await;
+    database.sql("DROP TABLE lanes").await;
+    database.sql("DELETE FROM schema_version WHERE version = 1").await;
+    let store = database.open().await;
+    let writer = shardline_shard_node::store::Writer { term: 1, incarnation: 1 };
+    store.take_over(writer, 1).await.expect("nobody has a higher term");
+    let next = "INSERT INTO schema_version (version, name)
+                SELECT MAX(version) + 1, 'next' FROM schema_version";
+    database.sql(next).await;
+    database.open().await;
+    database.sql(next).await;
+    refused().await;
+    database.sql("DELETE FROM schema_version WHERE 13 <= version").await;
+    refused().await;
+}
+
+#[tokio::test]
+async fn a_database_of_another_schema_is_not_opened_on_mysql() {
+    on("SHARDLINE_TEST_MYSQL_URL", check_other_schemas).await;
+}
+
+#[tokio::test]
+async fn a_database_of_another_schema_is_not_opened_on_mariadb() {
+    on("SHARDLINE_TEST_MARIADB_URL", check_other_schemas).await;
+}
+
+#[tokio::test]
+async fn a_server_that_is_not_there_is_an_answer() {
+    let nobody = Options::new("mysql://root@127.0.0.1:9/shard");
+    let refused = MySqlStore::open(&nobody).await.map(drop);
+    assert!(matches!(refused, Err(StoreError::Unavailable(_))), "{refused:?}");
+    let refused = MySqlStore::open(&Options::new("mysql://root@127.0.0.1:9")).await.map(drop);
+    assert!(matches!(refused, Err(StoreError::Unavailable(_))), "{refused:?}");
+    let secret = Options::new("mysq://root:secret@127.0.0.1/x");
+    let refused = MySqlStore::open(&secret).await.map(drop).expect_err("not an address");
+    assert!(!refused.to_string().contains("secret"), "{refused}");
+}
