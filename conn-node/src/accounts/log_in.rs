@@ -55,11 +55,25 @@ pub async fn log_in(node: &Node, log_in: LogIn) -> Answer<Session> {
     let session = SessionId::from_random(rand::random());
     let nonce: Nonce = rand::random();
     let create = CreateSession { session: session.get(), device, nonce: nonce.to_vec() };
-    let view = answered!(call(node, user, Op::CreateSession(create)).await, Session)?;
+    let view = match create_session(node, user, create.clone()).await {
+        // The same session and nonce again finds what was created.
+        Err(refusal) if refusal.code() == WireCode::Unknown => {
+            create_session(node, user, create).await?
+        }
+        outcome => outcome?,
+    };
     if let Some(profile) = credentials.user {
         node.profiles.put(profile);
     }
     Ok(issue(node, Principal { user, session }, &view, nonce))
+}
+
+async fn create_session(
+    node: &Node,
+    user: UserId,
+    create: CreateSession,
+) -> Result<SessionView, Refusal> {
+    answered!(call(node, user, Op::CreateSession(create)).await, Session)
 }
 
 async fn credentials_of(node: &Node, name: &str) -> Result<Option<(UserId, Credentials)>, Refusal> {

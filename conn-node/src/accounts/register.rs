@@ -12,8 +12,8 @@ use shardline_wire::internal::call::Op;
 use shardline_wire::internal::{ClaimName, CreateUser};
 use shardline_wire::refusal::{Code, Refusal};
 
-/// New ids tried when one was taken or its fate is not known.
-const USER_IDS_TRIED: u32 = 3;
+/// Attempts to create the user: another id where one is taken, the same where its fate is not known.
+const ATTEMPTS: u32 = 3;
 
 #[derive(Deserialize)]
 pub struct NewAccount {
@@ -47,16 +47,18 @@ pub async fn register(node: &Node, new: NewAccount) -> Answer<User> {
 
 async fn create_user(node: &Node, create: CreateUser) -> Result<User, Refusal> {
     let mut last = Refusal::internal("no user id was tried");
-    for _ in 0..USER_IDS_TRIED {
-        let id = UserId::from_random(rand::random());
+    let mut id = UserId::from_random(rand::random());
+    for _ in 0..ATTEMPTS {
         match answered!(call(node, id, Op::CreateUser(create.clone())).await, User) {
             Ok(view) => {
                 return view.user.ok_or_else(|| Refusal::internal("a new user without a profile"));
             }
-            // A user that may have been created meanwhile has no name, so another one does no harm.
-            Err(refusal) if matches!(refusal.code(), Code::IdClash | Code::Unknown) => {
-                last = refusal;
+            Err(refusal) if refusal.code() == Code::IdClash => {
+                id = UserId::from_random(rand::random());
+                last = Refusal::internal("one user id after another is taken");
             }
+            // The same id and name again finds what was created.
+            Err(refusal) if refusal.code() == Code::Unknown => last = refusal,
             Err(refusal) => return Err(refusal),
         }
     }

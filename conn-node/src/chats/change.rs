@@ -58,8 +58,9 @@ pub async fn patch(node: &Node, user: UserId, chat: ChatId, patch: Patch) -> Ans
         history: history.map(|history| history.name().to_owned()),
         if_ver,
     });
-    let outcome = call(node, chat, op).await?;
-    shown(node, user, chat, outcome).await
+    answered!(call(node, chat, op).await, Chat)?;
+    // What the shard answers may lack the last message.
+    get(node, user, chat).await
 }
 
 /// Ends the chat for all and says how it ended.
@@ -75,18 +76,6 @@ pub async fn end(node: &Node, user: UserId, chat: ChatId) -> Answer<ChatItem> {
         WireAnswer::Changed(changed) => {
             Ok(ChatItem { head_ver: changed.ver, ended: true, ..before })
         }
-        _ => Err(Refusal::internal("another answer than Chat or Changed").into()),
-    }
-}
-
-async fn shown(node: &Node, user: UserId, chat: ChatId, outcome: WireAnswer) -> Answer<ChatItem> {
-    match outcome {
-        WireAnswer::Chat(view) => {
-            let row = list::row(node, user, chat.get()).await;
-            let item = item(node, user, view, row.as_ref()).await;
-            Ok(item.ok_or_else(|| Refusal::internal("a chat without an item"))?)
-        }
-        WireAnswer::Changed(_) => get(node, user, chat).await,
         _ => Err(Refusal::internal("another answer than Chat or Changed").into()),
     }
 }

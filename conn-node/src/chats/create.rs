@@ -1,6 +1,7 @@
 //! New chats. A chat's id follows from who made it and what it was called by the client, so asking
 //! again finds the same chat.
 
+use super::change;
 use super::item::item;
 use crate::accounts::{rules, users};
 use crate::calls::{answered, call};
@@ -47,16 +48,14 @@ pub async fn create(node: &Node, creator: UserId, new: NewChat) -> Answer<Create
         Kind::Direct => create_direct(node, creator, new).await?,
         Kind::Group | Kind::Channel => create_group(node, creator, kind, new).await?,
     };
-    let is_new = view.created;
-    let row = if is_new {
-        None
-    } else {
+    if !view.created {
         let chat = view.item.as_ref().map_or(0, |item| item.chat);
-        super::list::row(node, creator, chat).await
-    };
-    let item = item(node, creator, view, row.as_ref()).await;
+        let chat = ChatId::new(chat).map_err(|_| Refusal::internal("a chat without an id"))?;
+        return Ok(Created { item: change::get(node, creator, chat).await?, is_new: false });
+    }
+    let item = item(node, creator, view, None).await;
     let item = item.ok_or_else(|| Refusal::internal("a new chat without an item"))?;
-    Ok(Created { item, is_new })
+    Ok(Created { item, is_new: true })
 }
 
 type View = shardline_wire::internal::ChatView;
@@ -91,7 +90,7 @@ async fn create_group(node: &Node, creator: UserId, kind: Kind, new: NewChat) ->
     }
     let history = match new.history {
         None => History::All,
-        Some(name) => super::change::history(&name)?,
+        Some(name) => change::history(&name)?,
     };
     let id = match new.client_chat_id {
         None => Uuid::new_v4(),
