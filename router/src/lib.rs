@@ -1,9 +1,12 @@
 //! Knows where everything is: requests go inward to shards, events outward to connection nodes.
 
+pub mod admin;
 mod audience;
 pub mod catalog;
+pub mod catalog_service;
 pub mod config;
 mod connections;
+pub mod coordinator;
 mod deliveries;
 mod interest;
 mod metrics;

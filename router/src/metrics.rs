@@ -40,6 +40,10 @@ pub(crate) const PRESENCE_FAILURES: &str = "shardline_router_presence_failures_t
 /// Signals passed on, and dropped because too many waited.
 pub(crate) const SIGNALS: &str = "shardline_router_signals_total";
 pub(crate) const SIGNALS_DROPPED: &str = "shardline_router_signals_dropped_total";
+/// 1 while this router is the coordinator.
+pub(crate) const LEADS: &str = "shardline_router_leads";
+/// As the coordinator sees it: shards that nobody may write now.
+pub(crate) const SHARDS_WITHOUT_WRITER: &str = "shardline_router_shards_without_writer";
 
 /// Handles by op: looking one up by name costs more than the rest of a call's bookkeeping. Make it
 /// after the recorder is installed.

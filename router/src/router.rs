@@ -130,6 +130,15 @@ impl Router {
         self.stopped.clone()
     }
 
+    /// The conn-nodes that have a stream to this router, by name.
+    pub fn conn_nodes(&self) -> Vec<String> {
+        let streams = self.connections.load();
+        let mut names: Vec<String> = streams.iter().map(|stream| stream.node.clone()).collect();
+        names.sort_unstable();
+        names.dedup();
+        names
+    }
+
     /// The newest known list of routers.
     pub fn list(&self) -> RouterList {
         self.routers.load().list.clone()

@@ -3,6 +3,7 @@
 //! `client` and `internal` are generated from the proto files. `call` holds the traits by which our
 //! processes talk, whether in one process or over the network; `link` is the network form.
 
+pub mod admin;
 pub mod call;
 pub mod codes;
 pub mod json;

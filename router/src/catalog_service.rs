@@ -1,0 +1,159 @@
+//! The catalog as shard-nodes see it: leases to write, the slots they own, what they report; and the
+//! way to entities on other shards. Nothing is kept here; any router answers alike.
+
+use crate::catalog::{
+    CatalogError, CatalogStore, LanePosition, Report, SlotRow, WriterBid, WriterGrant,
+};
+use crate::router::Router;
+use async_trait::async_trait;
+use shardline_domain::{id::ShardId, slot::Slot};
+use shardline_wire::call::{Catalog, Outcome};
+use shardline_wire::internal::{
+    Call, ShardReport, ShardReportAnswer, SlotEntry, WriterLease, WriterRequest,
+};
+use shardline_wire::refusal::{Code, Refusal};
+use std::sync::Arc;
+use std::time::Duration;
+use tracing::{debug, error};
+
+/// A shard whose writer is gone has another one after this. Writers renew each second.
+pub const WRITER_LEASE: Duration = Duration::from_secs(4);
+/// Names, addresses and the like, in bytes: what their columns hold.
+const TEXT_BYTES_MAX: usize = 255;
+/// When to ask again after a catalog that did not answer.
+const RETRY_AFTER_MS: u64 = 500;
+
+/// What finds an entity's shard and passes a call on to it.
+#[async_trait]
+pub trait Route: Send + Sync {
+    async fn route(&self, call: Call) -> Outcome;
+}
+
+#[async_trait]
+impl Route for Router {
+    async fn route(&self, call: Call) -> Outcome {
+        Router::route(self, call).await
+    }
+}
+
+pub struct CatalogService {
+    catalog: Arc<dyn CatalogStore>,
+    route: Arc<dyn Route>,
+    lease: Duration,
+}
+
+impl CatalogService {
+    pub fn new(catalog: Arc<dyn CatalogStore>, route: Arc<dyn Route>) -> CatalogService {
+        CatalogService { catalog, route, lease: WRITER_LEASE }
+    }
+}
+
+#[async_trait]
+impl Catalog for CatalogService {
+    async fn acquire_writer(&self, request: WriterRequest) -> Result<WriterLease, Refusal> {
+        let WriterRequest { shard, node, address, term, release } = request;
+        check_text("node", &node)?;
+        check_text("address", &address)?;
+        if node.is_empty() {
+            return Err(Refusal::of_field(Code::BadRequest, "node", "the node has no name"));
+        }
+        let shard = ShardId(shard);
+        if release {
+            self.catalog.release_writer(shard, term).await.map_err(refusal)?;
+            let released = WriterGrant { granted: false, term, holder: node };
+            return Ok(self.answer(released));
+        }
+        let bid = WriterBid { shard, node, address, lasts: self.lease };
+        let grant = match term {
+            0 => self.catalog.acquire_writer(&bid).await,
+            term => self.catalog.renew_writer(&bid, term).await,
+        };
+        Ok(self.answer(grant.map_err(refusal)?))
+    }
+
+    async fn owned_slots(&self, shard: u32) -> Result<Vec<SlotEntry>, Refusal> {
+        let rows = self.catalog.owned_slots(ShardId(shard)).await.map_err(refusal)?;
+        Ok(rows.into_iter().map(slot_entry).collect())
+    }
+
+    async fn locate_slot(&self, slot: u32) -> Result<SlotEntry, Refusal> {
+        let bad =
+            || Refusal::of_field(Code::BadRequest, "slot", format!("there is no slot {slot}"));
+        let slot = Slot::new(slot).ok_or_else(bad)?;
+        let row = self.catalog.locate_slot(slot).await.map_err(refusal)?;
+        row.map(slot_entry).ok_or_else(not_placed)
+    }
+
+    async fn report(&self, report: ShardReport) -> Result<ShardReportAnswer, Refusal> {
+        check_text("durability", &report.durability)?;
+        let lane = |lane: shardline_wire::internal::LanePosition| {
+            let number = u16::try_from(lane.lane).map_err(|_| {
+                Refusal::of_field(
+                    Code::BadRequest,
+                    "lanes",
+                    format!("there is no lane {}", lane.lane),
+                )
+            })?;
+            let (committed, relayed) = (lane.committed, lane.relayed);
+            Ok(LanePosition { lane: number, committed, relayed })
+        };
+        let lanes = report.lanes.into_iter().map(lane).collect::<Result<_, Refusal>>()?;
+        let report = Report {
+            shard: ShardId(report.shard),
+            term: report.term,
+            lanes,
+            durability: report.durability,
+        };
+        let current = self.catalog.report(&report).await.map_err(refusal)?;
+        Ok(ShardReportAnswer { current })
+    }
+
+    async fn route(&self, call: Call) -> Outcome {
+        self.route.route(call).await
+    }
+}
+
+impl CatalogService {
+    fn answer(&self, grant: WriterGrant) -> WriterLease {
+        let lasts_ms = if grant.granted { self.lease.as_millis() } else { 0 };
+        WriterLease {
+            granted: grant.granted,
+            term: grant.term,
+            lasts_ms: u64::try_from(lasts_ms).unwrap_or(u64::MAX),
+            holder: grant.holder,
+        }
+    }
+}
+
+fn check_text(field: &str, text: &str) -> Result<(), Refusal> {
+    if TEXT_BYTES_MAX < text.len() {
+        let message = format!("it has {} bytes, {TEXT_BYTES_MAX} are allowed", text.len());
+        return Err(Refusal::of_field(Code::BadRequest, field, message));
+    }
+    Ok(())
+}
+
+pub(crate) fn slot_entry(row: SlotRow) -> SlotEntry {
+    SlotEntry { slot: row.slot.get().into(), shard: row.shard.0, epoch: row.epoch.0 }
+}
+
+pub(crate) fn not_placed() -> Refusal {
+    Refusal::try_again("no slots are placed yet", RETRY_AFTER_MS)
+}
+
+/// What a caller is told. Every step of the catalog may be repeated, so nothing here is "unknown".
+pub(crate) fn refusal(error: CatalogError) -> Refusal {
+    match error {
+        CatalogError::Unavailable(_) => {
+            debug!(%error, "the catalog did not answer");
+            Refusal::try_again("the catalog is unavailable", RETRY_AFTER_MS)
+        }
+        // A shard that is not there may be added yet: whoever asked waits for it.
+        CatalogError::Refused(message) => Refusal::try_again(message, RETRY_AFTER_MS),
+        CatalogError::NotLeader { .. } => Refusal::try_again(error.to_string(), RETRY_AFTER_MS),
+        CatalogError::Corrupt(_) => {
+            error!(%error, "the catalog is not as expected");
+            Refusal::internal("the catalog is not as expected; see this router's log")
+        }
+    }
+}
