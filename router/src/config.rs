@@ -1,10 +1,10 @@
 //! Settings of a router's process.
 
+use crate::coordinator::initial::InitialShards;
 use crate::router::Identity;
 use shardline_daemon::config::Settings;
 use shardline_domain::slot::Partitions;
 use shardline_wire::link::Secret;
-use std::collections::BTreeSet;
 use std::net::SocketAddr;
 
 /// Bus partitions; fixed for the topic's life.
@@ -20,8 +20,8 @@ pub struct Config {
     pub kafka: String,
     pub redis: String,
     pub partitions: u32,
-    /// What an empty catalog is founded with: shards by number, of equal weight.
-    pub initial_shards: Vec<u32>,
+    /// What an empty catalog begins with.
+    pub initial_shards: InitialShards,
     /// By which our processes know each other. Not shown.
     pub secret: Hidden,
 }
@@ -80,12 +80,9 @@ impl Config {
         if Partitions::new(partitions).is_none() {
             settings.problem("partitions", "it must be a power of two up to 16384");
         }
-        let initial_shards: Vec<u32> = settings
-            .optional("initial-shards", "numbers of the shards an empty catalog begins with")
-            .unwrap_or_default();
-        if initial_shards.iter().collect::<BTreeSet<_>>().len() < initial_shards.len() {
-            settings.problem("initial-shards", "a shard is named twice");
-        }
+        let initial_shards = settings
+            .optional("initial-shards", "what an empty catalog begins with: 0,1 or 0:100,1:50")
+            .unwrap_or_else(|| InitialShards(Vec::new()));
         let secret: String = settings.required("secret", "by which our processes know each other");
         if !secret.is_empty() && Secret::new(&secret).is_none() {
             settings.problem("secret", "it has characters other than visible ASCII");

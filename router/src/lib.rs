@@ -16,6 +16,7 @@ pub mod park;
 pub mod requests;
 pub mod router;
 pub mod routers;
+pub mod server;
 pub mod shards;
 mod signals;
 pub mod slot_map;

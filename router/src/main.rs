@@ -1,0 +1,148 @@
+//! The process: settings, the catalog's database, Kafka and Redis, and a router on them.
+
+use anyhow::Context;
+use shardline_backends::bus::Bus;
+use shardline_backends::presence::Presence;
+use shardline_daemon::backoff::Backoff;
+use shardline_daemon::health::Health;
+use shardline_daemon::process::{self, Process};
+use shardline_domain::slot::Partitions;
+use shardline_router::catalog::{CatalogError, CatalogStore, migrate::Migrate};
+use shardline_router::catalog_service::CatalogService;
+use shardline_router::config::{CatalogPlace, Config};
+use shardline_router::coordinator::Coordinator;
+use shardline_router::router::{Outside, Router};
+use shardline_router::server::{self, Services};
+use shardline_wire::link::{Secret, ShardLinks};
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::net::TcpListener;
+use tracing::warn;
+
+fn main() -> ExitCode {
+    process::main("router", Config::read, start)
+}
+
+async fn start(config: Config, process: Process) -> anyhow::Result<()> {
+    let Process { lifecycle, health } = process;
+    let secret = Secret::new(&config.secret.0).context("the secret was checked")?;
+    let partitions = Partitions::new(config.partitions).context("the partitions were checked")?;
+    let (bus, presence) = (bus(&config.kafka)?, presence(&config.redis)?);
+    // Bound first: a taken port is known before anything is waited for.
+    let listener = TcpListener::bind(config.listen)
+        .await
+        .with_context(|| format!("cannot listen on {}", config.listen))?;
+    let catalog = open_catalog(&config.catalog, &health).await?;
+
+    let outside = Outside {
+        catalog: catalog.clone(),
+        shards: Arc::new(ShardLinks::new(secret.clone())),
+        bus,
+        presence,
+    };
+    let router = Router::start(config.identity.clone(), partitions, outside, &lifecycle, &health);
+    let coordinator = Arc::new(Coordinator::new(
+        catalog.clone(),
+        &config.identity.id,
+        rand::random(),
+        config.initial_shards.0,
+    ));
+    lifecycle.run("coordinator", coordinator.clone().run(lifecycle.token()));
+
+    let catalog_service = Arc::new(CatalogService::new(catalog, router.clone()));
+    let stopped = router.stopped();
+    let services = Services { router, catalog: catalog_service, secret };
+    let failing = lifecycle.clone();
+    lifecycle.run("server", async move {
+        if let Err(error) = server::serve(listener, services, stopped).await {
+            failing.fail(format!("the server ended: {error}"));
+        }
+    });
+    Ok(())
+}
+
+/// Waits for the catalog as long as it takes; the process is not ready meanwhile.
+async fn open_catalog(
+    place: &CatalogPlace,
+    health: &Health,
+) -> anyhow::Result<Arc<dyn CatalogStore>> {
+    let ready = health.part("catalog");
+    let mut backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(3));
+    let mut has_warned = false;
+    loop {
+        match open_once(place).await? {
+            Ok(catalog) => {
+                ready.ready();
+                return Ok(catalog);
+            }
+            Err(error @ CatalogError::Unavailable(_)) => {
+                if !has_warned {
+                    warn!(%error, "waiting for the catalog");
+                }
+                has_warned = true;
+                ready.not_ready("waiting for the catalog");
+            }
+            Err(error) => return Err(error).context("cannot use the catalog"),
+        }
+        tokio::time::sleep(backoff.next()).await;
+    }
+}
+
+type Opened = Result<Arc<dyn CatalogStore>, CatalogError>;
+
+/// # Errors
+/// If this binary is built without that database.
+async fn open_once(place: &CatalogPlace) -> anyhow::Result<Opened> {
+    match place {
+        CatalogPlace::Mysql(url) => mysql(url).await,
+        CatalogPlace::Sqlite(file) => sqlite(file).await,
+    }
+}
+
+#[cfg(feature = "mysql")]
+async fn mysql(url: &str) -> anyhow::Result<Opened> {
+    use shardline_router::catalog::mysql::MysqlCatalog;
+    let opened = MysqlCatalog::open(url, Migrate::IfEmpty).await;
+    Ok(opened.map(|catalog| Arc::new(catalog) as Arc<dyn CatalogStore>))
+}
+
+#[cfg(not(feature = "mysql"))]
+async fn mysql(_: &str) -> anyhow::Result<Opened> {
+    anyhow::bail!("this binary is built without MySQL: give a SQLite file as `catalog`")
+}
+
+#[cfg(feature = "sqlite")]
+async fn sqlite(file: &str) -> anyhow::Result<Opened> {
+    use shardline_router::catalog::sqlite::SqliteCatalog;
+    let opened = SqliteCatalog::open(file.as_ref(), Migrate::IfEmpty).await;
+    Ok(opened.map(|catalog| Arc::new(catalog) as Arc<dyn CatalogStore>))
+}
+
+#[cfg(not(feature = "sqlite"))]
+async fn sqlite(_: &str) -> anyhow::Result<Opened> {
+    anyhow::bail!("this binary is built without SQLite: give mysql://… as `catalog`")
+}
+
+#[cfg(feature = "kafka")]
+fn bus(brokers: &str) -> anyhow::Result<Arc<dyn Bus>> {
+    use shardline_backends::bus::kafka::{KafkaBus, KafkaSettings};
+    Ok(Arc::new(KafkaBus::new(KafkaSettings::new(brokers))?))
+}
+
+#[cfg(not(feature = "kafka"))]
+fn bus(_: &str) -> anyhow::Result<Arc<dyn Bus>> {
+    anyhow::bail!("this binary is built without Kafka: use the embedded form")
+}
+
+#[cfg(feature = "redis")]
+fn presence(url: &str) -> anyhow::Result<Arc<dyn Presence>> {
+    use shardline_backends::RedisSettings;
+    use shardline_backends::presence::redis::RedisPresence;
+    Ok(Arc::new(RedisPresence::new(RedisSettings::new(url))?))
+}
+
+#[cfg(not(feature = "redis"))]
+fn presence(_: &str) -> anyhow::Result<Arc<dyn Presence>> {
+    anyhow::bail!("this binary is built without Redis: use the embedded form")
+}

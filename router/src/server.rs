@@ -1,0 +1,49 @@
+//! A router's network face: one port for conn-nodes, shard-nodes and shardctl.
+
+use shardline_wire::call::{Catalog, RouterAccept};
+use shardline_wire::link::{self, CatalogServer, RouterServer, Secret};
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+use tonic::transport::server::TcpIncoming;
+use tracing::{info, warn};
+
+/// Calls of shard-nodes may be in their last moments when the streams have ended.
+const GRACE: Duration = Duration::from_secs(1);
+
+/// What the port offers.
+pub struct Services {
+    pub router: Arc<dyn RouterAccept>,
+    pub catalog: Arc<dyn Catalog>,
+    pub secret: Secret,
+}
+
+/// Serves until `stop`, then ends the streams and lets calls finish for a moment.
+pub async fn serve(
+    listener: TcpListener,
+    services: Services,
+    stop: CancellationToken,
+) -> io::Result<()> {
+    let Services { router, catalog, secret } = services;
+    if let Ok(address) = listener.local_addr() {
+        info!(%address, "listens for conn-nodes and shard-nodes");
+    }
+    let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
+    let serving = link::server()
+        .add_service(RouterServer::service(router, &secret, stop.clone()))
+        .add_service(CatalogServer::service(catalog, &secret))
+        .serve_with_incoming_shutdown(incoming, stop.clone().cancelled_owned());
+    let overdue = async {
+        stop.cancelled().await;
+        tokio::time::sleep(GRACE).await;
+    };
+    tokio::select! {
+        served = serving => served.map_err(io::Error::other),
+        () = overdue => {
+            warn!("connections that did not end in time are dropped");
+            Ok(())
+        }
+    }
+}
