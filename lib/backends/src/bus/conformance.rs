@@ -133,7 +133,7 @@ pub async fn the_next_reader_begins_behind_the_finished_prefix(subject: &Subject
         let next = subject.reader(&[0, 1]).await;
         let mut first = BTreeMap::new();
         while first.len() < 2
-            && let Ok(batch) = timeout(QUIET, next.next()).await
+            && let Ok(batch) = timeout(6 * QUIET, next.next()).await
         {
             for record in batch {
                 first.entry(record.partition).or_insert_with(|| text(&record).to_owned());

@@ -153,14 +153,17 @@ struct Stop;
 
 impl Thread {
     fn run(self) {
+        let mut reached = BTreeMap::new();
         while !self.stopping() {
             match new_consumer(&self.settings) {
                 Ok(consumer) => {
-                    if let Err(Stop) = Reading::new(&self, &consumer).go_on() {
+                    let mut reading = Reading::new(&self, &consumer, reached);
+                    if let Err(Stop) = reading.go_on() {
+                        // Its own end is nobody's hurry: this thread is on its own now.
+                        reading.commit(CommitMode::Sync);
                         return;
                     }
-                    // Whatever was known of the topic may be untrue: all partitions begin anew.
-                    self.shared.marks.lock().clear();
+                    reached = reading.reached();
                 }
                 Err(error) => error!(%error, "no kafka consumer can be made"),
             }
@@ -179,6 +182,8 @@ struct Reading<'a> {
     consumer: &'a BaseConsumer<Context>,
     /// Of each assigned partition the next offset to be read.
     next: BTreeMap<u32, i64>,
+    /// Where an earlier consumer of this reader had come to; the next goes on there.
+    reached: BTreeMap<u32, i64>,
     retry_at: Option<Instant>,
     commit_at: Instant,
     /// A failure that needs another consumer came behind records; those are handed out first.
@@ -186,14 +191,23 @@ struct Reading<'a> {
 }
 
 impl<'a> Reading<'a> {
-    fn new(thread: &'a Thread, consumer: &'a BaseConsumer<Context>) -> Reading<'a> {
+    fn new(
+        thread: &'a Thread,
+        consumer: &'a BaseConsumer<Context>,
+        reached: BTreeMap<u32, i64>,
+    ) -> Reading<'a> {
         let commit_at = Instant::now() + COMMIT_EVERY;
         let next = BTreeMap::new();
-        Reading { thread, consumer, next, retry_at: None, commit_at, over: false }
+        Reading { thread, consumer, next, reached, retry_at: None, commit_at, over: false }
+    }
+
+    fn reached(mut self) -> BTreeMap<u32, i64> {
+        self.reached.extend(self.next);
+        self.reached
     }
 
     /// Until the handle is gone, or (Ok) this consumer is of no use any more.
-    fn go_on(mut self) -> Result<(), Stop> {
+    fn go_on(&mut self) -> Result<(), Stop> {
         while !self.thread.stopping() {
             if let Err(error) = self.follow_wanted()
                 && self.is_over(&error)
@@ -213,7 +227,6 @@ impl<'a> Reading<'a> {
                 self.commit(CommitMode::Async);
             }
         }
-        self.commit(CommitMode::Sync);
         Err(Stop)
     }
 
@@ -260,6 +273,7 @@ impl<'a> Reading<'a> {
             // While the marks are still there: what they say may be committed.
             self.commit(CommitMode::Async);
         }
+        self.reached.retain(|partition, _| wanted.contains(partition));
         let mut next = self.next.clone();
         next.retain(|partition, _| wanted.contains(partition));
         let fresh: Vec<u32> =
@@ -290,11 +304,11 @@ impl<'a> Reading<'a> {
             .map(|partition| {
                 let number = number(*partition);
                 let (low, high) = self.consumer.fetch_watermarks(name, number, ASK_TIME)?;
-                let committed = committed.find_partition(name, number).map(|at| at.offset());
-                let begin = match committed {
-                    Some(Offset::Offset(offset)) if (low..=high).contains(&offset) => offset,
-                    _ => high,
-                };
+                let known = self.reached.get(partition).copied().or_else(|| {
+                    let committed = committed.find_partition(name, number)?.offset();
+                    committed.to_raw().filter(|offset| 0 <= *offset)
+                });
+                let begin = beginning(known, low, high);
                 Ok((*partition, begin))
             })
             .collect()
@@ -380,6 +394,17 @@ impl<'a> Reading<'a> {
     }
 }
 
+/// Where reading begins in a log that holds `low..high`, if it should go on at `known`.
+fn beginning(known: Option<i64>, low: i64, high: i64) -> i64 {
+    match known {
+        Some(known) if (low..=high).contains(&known) => known,
+        // The log began again: all of it is new.
+        Some(known) if high < known => low,
+        // Never read, or so long ago that it would only be old news.
+        _ => high,
+    }
+}
+
 fn number(partition: u32) -> i32 {
     i32::try_from(partition).expect("a topic has at most 16384 partitions")
 }
@@ -391,4 +416,23 @@ fn record(message: &BorrowedMessage<'_>) -> Option<Record> {
         payload: Bytes::copy_from_slice(message.payload().unwrap_or_default()),
         timestamp_ms: message.timestamp().to_millis().unwrap_or(0),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(known: Option<i64>, expected: i64) {
+        assert_eq!(beginning(known, 10, 20), expected, "{known:?}");
+    }
+
+    #[test]
+    fn reading_begins_where_nothing_new_is_missed() {
+        check(None, 20);
+        check(Some(10), 10);
+        check(Some(15), 15);
+        check(Some(20), 20);
+        check(Some(9), 20);
+        check(Some(21), 10);
+    }
 }
