@@ -1,1 +1,164 @@
-//! The whole system in one process: SQLite shards, in-process bus, in-memory presence.
+//! The whole system in one process: the same shard-nodes, router and conn-node as in a cluster, with
+//! SQLite for their databases, an in-process bus, and presence and cursors in memory. Wiring only.
+
+mod data;
+mod local;
+
+use anyhow::Context;
+use data::DataFolder;
+use local::{LocalRouter, LocalShards};
+use shardline_backends::bus::memory::MemoryBus;
+use shardline_backends::cursors::memory::MemoryCursors;
+use shardline_backends::presence::memory::MemoryPresence;
+use shardline_conn_node::ConnNode;
+use shardline_daemon::config::Settings;
+use shardline_daemon::health::Health;
+use shardline_daemon::lifecycle::Lifecycle;
+use shardline_domain::id::ShardId;
+use shardline_domain::placement::Share;
+use shardline_domain::slot::Partitions;
+use shardline_router::catalog::migrate::Migrate;
+use shardline_router::catalog::sqlite::SqliteCatalog;
+use shardline_router::catalog_service::CatalogService;
+use shardline_router::coordinator::Coordinator;
+use shardline_router::router::{Identity, Outside, Router};
+use shardline_shard_node::ShardNode;
+use shardline_shard_node::store::sqlite::SqliteStore;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Bus partitions; in one process they cost next to nothing.
+const PARTITIONS: u32 = 16;
+const ROUTER: &str = "router-1";
+/// How long each layer may take to stop, from the outside in.
+const LAYER_STOP_TIME: Duration = Duration::from_secs(8);
+
+/// What the embedded form has to be told.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Where clients connect; port 0 takes a free one.
+    pub listen: SocketAddr,
+    /// Everything that is kept.
+    pub data: PathBuf,
+    /// Shards of a new data folder. A folder that has shards keeps those.
+    pub shards: u32,
+    /// Whether addresses on loopback are free of limits per address, as in the `local` profile.
+    pub is_local: bool,
+}
+
+impl Options {
+    pub fn read(settings: &mut Settings) -> Options {
+        let listen = settings.or("listen", SocketAddr::from(([127, 0, 0, 1], 8080)), "for clients");
+        let data = settings.or("data", "data".to_owned(), "folder of everything that is kept");
+        let shards = settings.or("shards", 2, "shards of a new data folder, 1 to 64");
+        if !(1..=64).contains(&shards) {
+            settings.problem("shards", "it must be from 1 to 64");
+        }
+        let is_local = settings.peek("profile").is_none_or(|profile| profile == "local");
+        Options { listen, data: data.into(), shards, is_local }
+    }
+}
+
+/// A running system. It stops with the lifecycle it was started in: conn-node, router, shards.
+pub struct Cluster {
+    conn_node: ConnNode,
+}
+
+impl Cluster {
+    /// # Errors
+    /// If the data folder is in use or cannot be written, or the address cannot be bound.
+    pub async fn start(
+        options: Options,
+        lifecycle: &Lifecycle,
+        health: &Health,
+    ) -> anyhow::Result<Cluster> {
+        let data = DataFolder::open(&options.data)?;
+        let layers = Layers {
+            outside: lifecycle.child(),
+            router: lifecycle.child(),
+            shards: lifecycle.child(),
+        };
+        let bus = Arc::new(MemoryBus::new());
+        let presence = Arc::new(MemoryPresence::new());
+        let partitions = Partitions::new(PARTITIONS).expect("a power of two");
+
+        let catalog = SqliteCatalog::open(&data.catalog(), Migrate::IfEmpty).await;
+        let catalog = Arc::new(catalog.context("the catalog cannot be opened")?);
+        let shards = Arc::new(LocalShards::default());
+        let router = Router::start(
+            Identity { id: ROUTER.to_owned(), address: ROUTER.to_owned() },
+            partitions,
+            Outside {
+                catalog: catalog.clone(),
+                shards: shards.clone(),
+                bus: bus.clone(),
+                presence: presence.clone(),
+            },
+            &layers.router,
+            health,
+        );
+        let initial =
+            (0..options.shards).map(|shard| Share { shard: ShardId(shard), weight: 1 }).collect();
+        let coordinator = Coordinator::new(catalog.clone(), ROUTER, rand::random(), initial);
+        let stop = layers.router.token();
+        layers.router.run("coordinator", Arc::new(coordinator).run(stop));
+
+        let service = Arc::new(CatalogService::new(catalog, router.clone()));
+        for shard in 0..options.shards {
+            let address = format!("shard-{shard}");
+            let store = SqliteStore::open(&data.shard(shard)).await;
+            let store = store.with_context(|| format!("shard {shard} cannot be opened"))?;
+            let config = shardline_shard_node::Config::new(shard, &address, &address)
+                .with_lanes(1)?
+                .with_partitions(PARTITIONS)?;
+            let (store, bus, catalog) = (Arc::new(store), bus.clone(), service.clone());
+            let node = ShardNode::start(config, store, bus, catalog, &layers.shards, health);
+            shards.add(address, node);
+        }
+
+        let secret = data.secret(rand::random())?;
+        let mut config = shardline_conn_node::config::Config::new("conn-1", options.listen, secret);
+        config.routers = vec![ROUTER.to_owned()];
+        config.durability = "committed to SQLite on this machine's disk".to_owned();
+        let conn_node = ConnNode::start(
+            config,
+            Arc::new(LocalRouter(router)),
+            presence,
+            Arc::new(MemoryCursors::new()),
+            &layers.outside,
+            health,
+        )
+        .await?;
+
+        lifecycle.run("layers", layers.stop_in_turn(lifecycle.clone(), data));
+        Ok(Cluster { conn_node })
+    }
+
+    /// Where clients connect.
+    pub fn local_addr(&self) -> SocketAddr {
+        self.conn_node.local_addr()
+    }
+}
+
+struct Layers {
+    outside: Lifecycle,
+    router: Lifecycle,
+    shards: Lifecycle,
+}
+
+impl Layers {
+    /// Whoever asks stops before who answers. The folder is free once nothing writes any more.
+    async fn stop_in_turn(self, lifecycle: Lifecycle, data: DataFolder) {
+        lifecycle.token().cancelled().await;
+        for (layer, name) in
+            [(&self.outside, "conn-node"), (&self.shards, "shards"), (&self.router, "router")]
+        {
+            if !layer.finish(LAYER_STOP_TIME).await {
+                tracing::warn!(layer = name, "did not stop in time");
+            }
+        }
+        drop(data);
+    }
+}

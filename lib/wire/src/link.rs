@@ -4,6 +4,7 @@
 //! A stream that breaks answers what was in flight with `unknown` and is opened anew with backoff.
 //! Services know each other by a shared secret in the metadata of every stream and call.
 
+mod admin;
 mod catalog;
 mod outbox;
 mod pending;
@@ -13,6 +14,7 @@ mod secret;
 mod shard_client;
 mod shard_server;
 
+pub use admin::AdminServer;
 pub use catalog::{CatalogClient, CatalogServer};
 pub use router_client::RouterLinks;
 pub use router_server::RouterServer;

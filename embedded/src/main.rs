@@ -1,0 +1,16 @@
+//! `shardline`: the whole system in one process.
+
+use shardline_daemon::config::Settings;
+use shardline_daemon::process;
+use shardline_embedded::{Cluster, Options};
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    let mut settings = Settings::from_process("embedded");
+    settings.prefer("ops-listen", "127.0.0.1:8081");
+    process::main_with("embedded", settings, Options::read, |options, process| async move {
+        let cluster = Cluster::start(options, &process.lifecycle, &process.health).await?;
+        tracing::info!(clients = %format!("http://{}", cluster.local_addr()), "Shardline runs");
+        Ok(())
+    })
+}
