@@ -20,7 +20,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot, watch};
-use uuid::Uuid;
+use uuid::Builder;
 
 /// Commands not yet taken by the driver; more wait in `submit`.
 const COMMANDS_MAX: usize = 64;
@@ -154,7 +154,10 @@ impl Client {
     pub async fn submit(&self, chat: u64, text: impl Into<String>) -> Pending {
         let send = Send {
             chat,
-            client_msg_id: Uuid::new_v4().as_bytes().to_vec(),
+            client_msg_id: Builder::from_random_bytes(rand::random())
+                .into_uuid()
+                .into_bytes()
+                .to_vec(),
             body: Some(Body { text: text.into() }),
             reply_to: None,
             retry: false,

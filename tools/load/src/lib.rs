@@ -1,1 +1,17 @@
-//! Load: closed-loop senders and receivers, percentiles, a history file; and the benchmark.
+//! Load and the benchmark.
+//!
+//! A [`cast::Cast`] is the users of one run: pairs of a sender and a receiver with a direct chat, all
+//! connected. In a phase each sender keeps a number of messages in flight; what was acknowledged and
+//! what was delivered is counted message by message and must agree in the end.
+
+#![allow(clippy::print_stdout, clippy::print_stderr)]
+
+pub mod accounts;
+pub mod bench;
+pub mod body;
+pub mod cast;
+pub mod ledger;
+pub mod measure;
+pub mod phase;
+pub mod recording;
+pub mod run;
