@@ -5,7 +5,9 @@ use crate::calls::{answered, call};
 use crate::node::Node;
 use crate::problem::{Answer, Problem};
 use crate::{profiles, rate_limit};
-use serde::Deserialize;
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{MapAccess, Visitor};
+use serde::{Deserialize, Deserializer};
 use shardline_domain::body::{Body, BodyError};
 use shardline_domain::error::Code;
 use shardline_domain::id::{ChatId, UserId};
@@ -13,6 +15,7 @@ use shardline_wire::client::{self, Ack, HistoryPage};
 use shardline_wire::internal::call::Op;
 use shardline_wire::internal::{Changed, Delete, Edit, GetHistory, Send};
 use shardline_wire::refusal::{Code as WireCode, Refusal};
+use std::fmt;
 
 #[derive(Clone, Copy, Debug, Default)]
 pub struct HistoryRequest {
@@ -56,6 +59,7 @@ pub async fn history(
 pub struct NewMessage {
     #[serde(with = "shardline_wire::json::uuid")]
     pub client_msg_id: Vec<u8>,
+    #[serde(deserialize_with = "object")]
     pub body: client::Body,
     #[serde(default)]
     pub reply_to: Option<u64>,
@@ -94,6 +98,7 @@ pub async fn send(node: &Node, sender: UserId, chat: ChatId, new: NewMessage) ->
 
 #[derive(Deserialize)]
 pub struct NewBody {
+    #[serde(deserialize_with = "object")]
     pub body: client::Body,
     #[serde(default)]
     pub if_ver: Option<u64>,
@@ -128,6 +133,25 @@ pub async fn delete(
         if_ver: optional_number("if_ver", if_ver)?,
     });
     Ok(answered!(call(node, chat, op).await, Changed)?)
+}
+
+/// A JSON object, and not an array in the order of its fields.
+fn object<'de, D: Deserializer<'de>>(from: D) -> Result<client::Body, D::Error> {
+    struct Object;
+
+    impl<'de> Visitor<'de> for Object {
+        type Value = client::Body;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("an object with a text")
+        }
+
+        fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<client::Body, A::Error> {
+            client::Body::deserialize(MapAccessDeserializer::new(map))
+        }
+    }
+
+    from.deserialize_map(Object)
 }
 
 /// Checked, and otherwise verbatim.

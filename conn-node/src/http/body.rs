@@ -57,6 +57,12 @@ fn is_json(headers: &HeaderMap) -> bool {
 }
 
 async fn read<S: Send + Sync>(request: Request, state: &S) -> Result<Bytes, Problem> {
+    // Said in advance, so not waited for.
+    let said = request.headers().get(header::CONTENT_LENGTH);
+    let said = said.and_then(|bytes| bytes.to_str().ok()?.parse::<u64>().ok());
+    if said.is_some_and(|bytes| super::BODY_BYTES_MAX as u64 <= bytes) {
+        return Err(too_large());
+    }
     let bytes = timeout(BODY_TIME_MAX, Bytes::from_request(request, state)).await;
     let bytes = bytes.map_err(|_| {
         Problem::new(Code::BadRequest, "the body did not come in time")
@@ -64,16 +70,24 @@ async fn read<S: Send + Sync>(request: Request, state: &S) -> Result<Bytes, Prob
     })?;
     bytes.map_err(|rejection: BytesRejection| {
         if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE {
-            let why = format!("a body has at most {} bytes", super::BODY_BYTES_MAX);
-            Problem::new(Code::TooLarge, why)
+            too_large()
         } else {
             Problem::new(Code::BadRequest, "the body could not be read")
         }
     })
 }
 
+fn too_large() -> Problem {
+    let why = format!("a body has less than {} bytes", super::BODY_BYTES_MAX);
+    Problem::new(Code::TooLarge, why)
+}
+
 /// serde_json ends at a depth of 128, so nesting costs no stack.
 fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
+    // An array in the order of our fields would pass for the object.
+    if bytes.trim_ascii_start().first() == Some(&b'[') {
+        return Err(Problem::new(Code::BadRequest, "the body is a JSON object"));
+    }
     let mut from = serde_json::Deserializer::from_slice(bytes);
     let value: T = serde_path_to_error::deserialize(&mut from).map_err(|error| {
         let path = error.path().to_string();
@@ -148,6 +162,7 @@ mod tests {
             (r#"{"seq":1,"body":{"text":7}}"#, "body.text"),
             (r#"{"seq":1,"body":{"text":"a","text":"b"}}"#, "body.text"),
             (r#"[]"#, ""),
+            (r#" [1,["2"],{"text":"x"}]"#, ""),
             (r#"7"#, ""),
             (r#"{"#, ""),
             (r#"{"seq":1,"body":{"text":"\ud800"}}"#, ""),
