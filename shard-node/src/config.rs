@@ -1,15 +1,18 @@
 //! What a shard-node has to be told.
 
+use shardline_daemon::config::Settings;
 use shardline_domain::slot::{Partitions, SLOTS};
-use std::time::Duration;
+use shardline_wire::link::Secret;
+use std::net::SocketAddr;
 
 /// Lanes of a shard on a database server: enough that one waits for its commit while others decide.
 pub const LANES_DEFAULT: u16 = 4;
 /// Bus partitions; fixed for the topic's life.
 pub const PARTITIONS_DEFAULT: u32 = 64;
-/// Memory for entities.
-pub const CACHE_BYTES_DEFAULT: usize = 256 * 1024 * 1024;
+/// Memory for entities, in MiB.
+pub const CACHE_MIB_DEFAULT: usize = 256;
 
+/// Of the shard-node itself, wherever it runs.
 #[derive(Clone, Debug)]
 pub struct Config {
     pub shard: u32,
@@ -25,9 +28,9 @@ pub struct Config {
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
 pub enum ConfigError {
-    #[error("lanes: 1 to {SLOTS}")]
+    #[error("there are 1 to {SLOTS} lanes")]
     Lanes,
-    #[error("partitions: a power of two up to {SLOTS}")]
+    #[error("partitions are a power of two up to {SLOTS}")]
     Partitions,
 }
 
@@ -41,7 +44,7 @@ impl Config {
             advertise: advertise.into(),
             lanes: LANES_DEFAULT,
             partitions,
-            cache_bytes: CACHE_BYTES_DEFAULT,
+            cache_bytes: CACHE_MIB_DEFAULT << 20,
         }
     }
 
@@ -58,5 +61,123 @@ impl Config {
     }
 }
 
-/// How long a process may take to stop before what is left is dropped.
-pub const STOP_TIME_MAX: Duration = Duration::from_secs(10);
+/// Of the process around it.
+#[derive(Clone, Debug)]
+pub struct ProcessConfig {
+    pub node: Config,
+    pub listen: SocketAddr,
+    pub database: Database,
+    /// host:port, comma-separated.
+    pub kafka: String,
+    pub routers: Vec<String>,
+    pub secret: Hidden,
+}
+
+/// Where the shard's database is. Not shown: a URL may hold a password.
+#[derive(Clone, PartialEq, Eq)]
+pub enum Database {
+    /// mysql://…
+    Mysql(String),
+    /// A file.
+    Sqlite(String),
+}
+
+/// A text that no log shows.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Hidden(pub String);
+
+impl std::fmt::Debug for Database {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Database::Mysql(_) => "Mysql(…)",
+            Database::Sqlite(_) => "Sqlite(…)",
+        })
+    }
+}
+
+impl std::fmt::Debug for Hidden {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Hidden")
+    }
+}
+
+impl Database {
+    fn parse(text: &str) -> Database {
+        match text.strip_prefix("sqlite:") {
+            Some(file) => Database::Sqlite(file.trim_start_matches("//").to_owned()),
+            None if text.starts_with("mysql://") => Database::Mysql(text.to_owned()),
+            None => Database::Sqlite(text.to_owned()),
+        }
+    }
+
+    fn lanes_default(&self) -> u16 {
+        match self {
+            Database::Mysql(_) => LANES_DEFAULT,
+            Database::Sqlite(_) => 1,
+        }
+    }
+}
+
+impl ProcessConfig {
+    /// Reads the settings; problems are noted in `settings`.
+    pub fn read(settings: &mut Settings) -> ProcessConfig {
+        let listen: SocketAddr = settings.required("listen", "where routers connect");
+        let advertise = settings.optional("advertise", "where they reach it, if not at `listen`");
+        let name: String = settings.required("name", "of this process, unique in its shard");
+        let shard = settings.required("shard", "the number of the shard it writes");
+        let database: String = settings.required("database", "mysql://… or a SQLite file");
+        let database = Database::parse(&database);
+        let lanes = settings.or("lanes", database.lanes_default(), "serial committers");
+        let partitions =
+            settings.or("partitions", PARTITIONS_DEFAULT, "of the bus; the same everywhere");
+        let cache_mib = settings.or("cache-mib", CACHE_MIB_DEFAULT, "memory for chats and users");
+        let kafka = settings.required("kafka", "host:port of brokers, comma-separated");
+        let routers: String = settings.required("routers", "host:port of some, comma-separated");
+        let secret: String = settings.required("secret", "by which our processes know each other");
+        if !secret.is_empty() && Secret::new(&secret).is_none() {
+            settings.problem("secret", "it has characters other than visible ASCII");
+        }
+
+        let advertise = advertise.unwrap_or_else(|| listen.to_string());
+        let mut node = Config::new(shard, name, advertise);
+        node.cache_bytes = cache_mib << 20;
+        match node.clone().with_lanes(lanes) {
+            Ok(good) => node = good,
+            Err(error) => settings.problem("lanes", error),
+        }
+        match node.clone().with_partitions(partitions) {
+            Ok(good) => node = good,
+            Err(error) => settings.problem("partitions", error),
+        }
+        let routers = routers.split(',').map(|one| one.trim().to_owned()).collect();
+        ProcessConfig { node, listen, database, kafka, routers, secret: Hidden(secret) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_database_is_a_server_or_a_file() {
+        let mysql = "mysql://root@127.0.0.1:3306/shardline_shard_0";
+        assert_eq!(Database::parse(mysql), Database::Mysql(mysql.to_owned()));
+        for text in ["data/shard.db", "sqlite:data/shard.db", "sqlite://data/shard.db"] {
+            assert_eq!(Database::parse(text), Database::Sqlite("data/shard.db".to_owned()));
+        }
+    }
+
+    #[test]
+    fn nothing_secret_is_shown() {
+        let database = Database::parse("mysql://root:password@host/db");
+        let shown = format!("{database:?} {:?}", Hidden("password".to_owned()));
+        assert!(!shown.contains("password"));
+    }
+
+    #[test]
+    fn impossible_numbers_are_refused() {
+        let config = Config::new(1, "a", "b");
+        assert_eq!(config.clone().with_lanes(0).err(), Some(ConfigError::Lanes));
+        assert_eq!(config.with_partitions(48).err(), Some(ConfigError::Partitions));
+    }
+}

@@ -6,6 +6,7 @@
 //! process the writer, and `store` is the database.
 
 pub mod config;
+pub mod server;
 pub mod store;
 
 mod cache;
@@ -29,18 +30,22 @@ pub use config::Config;
 
 use arc_swap::ArcSwapOption;
 use serving::{Ground, Serving};
-use shardline_backends::bus::Bus;
+use shardline_backends::bus::{Bus, TopicError};
+use shardline_daemon::backoff::Backoff;
 use shardline_daemon::health::Health;
 use shardline_daemon::lifecycle::Lifecycle;
 use shardline_wire::call::{Catalog, Done, Shard};
 use shardline_wire::internal::Call;
 use std::sync::Arc;
+use std::time::Duration;
 use store::Store;
+use tokio_util::sync::CancellationToken;
 use writer::WriterLife;
 
 /// One shard's process, writer or standby.
 pub struct ShardNode {
     serving: Arc<ArcSwapOption<Serving>>,
+    stopped: CancellationToken,
 }
 
 impl ShardNode {
@@ -56,6 +61,7 @@ impl ShardNode {
         health: &Health,
     ) -> Arc<ShardNode> {
         let serving = Arc::new(ArcSwapOption::empty());
+        let (topic, partitions) = (Arc::clone(&bus), config.partitions.count());
         let life = WriterLife {
             config,
             ground: Ground { store, bus, catalog },
@@ -65,8 +71,19 @@ impl ShardNode {
             ready: health.part("writer"),
             lifecycle: lifecycle.clone(),
         };
-        lifecycle.run("writer", life.run());
-        Arc::new(ShardNode { serving })
+        lifecycle.run("topic", ensure_topic(topic, partitions, lifecycle.token()));
+        let stopped = CancellationToken::new();
+        let has_stopped = stopped.clone().drop_guard();
+        lifecycle.run("writer", async move {
+            life.run().await;
+            drop(has_stopped);
+        });
+        Arc::new(ShardNode { serving, stopped })
+    }
+
+    /// Cancelled once everything that was taken is answered: streams of routers may end then.
+    pub fn stopped(&self) -> CancellationToken {
+        self.stopped.clone()
     }
 
     /// Whether this process writes the shard now.
@@ -80,6 +97,24 @@ impl Shard for ShardNode {
         match &*self.serving.load() {
             Some(serving) => serving.submit(call, done),
             None => done.finish(Err(refusals::not_writer())),
+        }
+    }
+}
+
+/// Until the topic is there; the relays wait meanwhile by themselves.
+async fn ensure_topic(bus: Arc<dyn Bus>, partitions: u32, stop: CancellationToken) {
+    let mut backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(5));
+    while !stop.is_cancelled() {
+        match bus.ensure_topic(partitions).await {
+            Ok(()) => return,
+            Err(error @ TopicError::PartitionCount { .. }) => {
+                tracing::error!(%error, "events cannot be published");
+            }
+            Err(error) => tracing::warn!(%error, "the bus is not there yet"),
+        }
+        tokio::select! {
+            () = stop.cancelled() => {}
+            () = tokio::time::sleep(backoff.next()) => {}
         }
     }
 }

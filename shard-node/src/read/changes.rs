@@ -226,7 +226,7 @@ impl Reader {
 
 /// Whom events went to, as of each ver.
 struct Receivers {
-    /// (user, joined_ver, left_ver); None: too many to name.
+    /// (user, joined_ver, left_ver) by user; None: too many to name.
     spans: Option<Vec<(u64, u64, u64)>>,
 }
 
@@ -238,7 +238,9 @@ impl Receivers {
         let present = chat.members.iter().map(|member| (member.user, member.joined_ver, u64::MAX));
         let left =
             left.iter().map(|row| (row.user, row.joined_ver, row.left_ver.unwrap_or(u64::MAX)));
-        Receivers { spans: Some(present.chain(left).collect()) }
+        let mut spans: Vec<_> = present.chain(left).collect();
+        spans.sort_unstable();
+        Receivers { spans: Some(spans) }
     }
 
     fn at(&self, ver: u64) -> Option<Vec<u64>> {

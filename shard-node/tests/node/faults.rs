@@ -1,5 +1,6 @@
 //! A store that fails on demand, and that holds commits back so that a test can fill a batch.
 
+use crate::node::eventually;
 use async_trait::async_trait;
 use parking_lot::Mutex;
 use shardline_shard_node::store::*;
@@ -24,13 +25,14 @@ pub(crate) struct FaultyStore {
     faults: Mutex<VecDeque<Fault>>,
     /// Commits pass while this has permits.
     pass: Semaphore,
+    /// Commits that were asked for, held back or not.
+    pub(crate) arrived: AtomicU64,
     pub(crate) commits: AtomicU64,
     pub(crate) settled: AtomicU64,
     /// Settling fails while this is true.
     pub(crate) no_settling: AtomicBool,
     /// A message with this text cannot be stored.
     pub(crate) poison: Mutex<Option<String>>,
-    pub(crate) look_ups: AtomicU64,
 }
 
 impl FaultyStore {
@@ -39,11 +41,11 @@ impl FaultyStore {
             inner,
             faults: Mutex::default(),
             pass: Semaphore::new(1_000_000),
+            arrived: AtomicU64::new(0),
             commits: AtomicU64::new(0),
             settled: AtomicU64::new(0),
             no_settling: AtomicBool::new(false),
             poison: Mutex::default(),
-            look_ups: AtomicU64::new(0),
         })
     }
 
@@ -51,9 +53,16 @@ impl FaultyStore {
         self.faults.lock().push_back(fault);
     }
 
-    /// From now on commits wait until `let_pass`.
-    pub(crate) fn hold(&self) {
+    /// From now on commits wait until `let_pass`. Returns how many arrived before.
+    pub(crate) fn hold(&self) -> u64 {
         self.pass.forget_permits(1_000_000);
+        self.arrived.load(Ordering::SeqCst)
+    }
+
+    /// Waits for one more commit than `before`, which is held back.
+    pub(crate) async fn is_holding(&self, before: u64) {
+        eventually("a commit is held back", async || before < self.arrived.load(Ordering::SeqCst))
+            .await;
     }
 
     pub(crate) fn let_pass(&self) {
@@ -81,6 +90,7 @@ impl Store for FaultyStore {
     }
 
     async fn commit(&self, lane: u16, writes: &WriteSet) -> Result<(), CommitError> {
+        self.arrived.fetch_add(1, Ordering::SeqCst);
         drop(self.pass.acquire().await.expect("never closed"));
         let poison = self.poison.lock().clone();
         if writes.messages.iter().any(|message| Some(&message.text) == poison.as_ref()) {
@@ -137,7 +147,6 @@ impl Store for FaultyStore {
         self.inner.messages(range).await
     }
     async fn find_messages(&self, keys: &[MessageKey]) -> Result<Vec<MessageRow>, StoreError> {
-        self.look_ups.fetch_add(1, Ordering::SeqCst);
         self.inner.find_messages(keys).await
     }
     async fn changes(

@@ -1,5 +1,6 @@
 //! A whole shard-node on its SQLite store: what it promises to whoever calls it, and what survives.
 
+mod bus;
 mod catalog;
 mod chats;
 mod faults;

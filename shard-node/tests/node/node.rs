@@ -1,10 +1,10 @@
 //! A running node, and short words for calling it.
 
+use crate::bus::TestBus;
 use crate::catalog::TestCatalog;
 use crate::faults::FaultyStore;
 use prost::Message as _;
 use shardline_backends::bus::Bus;
-use shardline_backends::bus::memory::MemoryBus;
 use shardline_daemon::health::Health;
 use shardline_daemon::lifecycle::Lifecycle;
 use shardline_domain::id::{ChatId, UserId};
@@ -30,7 +30,7 @@ pub(crate) const PARTITIONS: u32 = 4;
 pub(crate) struct Node {
     pub(crate) shard: Arc<ShardNode>,
     pub(crate) store: Arc<FaultyStore>,
-    pub(crate) bus: Arc<MemoryBus>,
+    pub(crate) bus: Arc<TestBus>,
     pub(crate) catalog: Arc<TestCatalog>,
     lifecycle: Lifecycle,
     dir: tempfile::TempDir,
@@ -55,8 +55,7 @@ impl Node {
         let file: PathBuf = dir.path().join("shard.db");
         let sqlite = SqliteStore::open(&file).await.expect("the file opens");
         let store = FaultyStore::new(Arc::new(sqlite));
-        let bus = Arc::new(MemoryBus::new());
-        bus.ensure_topic(PARTITIONS).await.expect("a new topic");
+        let bus = TestBus::new();
         let lifecycle = Lifecycle::new();
         let config = Config::new(1, "node-1", "local")
             .with_lanes(2)
@@ -72,6 +71,10 @@ impl Node {
         );
         catalog.route_to(shard.clone());
         Node { shard, store, bus, catalog, lifecycle, dir }
+    }
+
+    pub(crate) fn file(&self) -> PathBuf {
+        self.dir.path().join("shard.db")
     }
 
     /// Stops in good order; what is left is the file and the catalog.
@@ -161,10 +164,8 @@ impl Node {
         let consumer = self.bus.consume();
         let partitions: Vec<u32> = (0..PARTITIONS).collect();
         consumer.set_partitions(&partitions);
-        eventually("the listener reads", async || {
-            consumer.consuming().len() == partitions.len()
-        })
-        .await;
+        eventually("the listener reads", async || consumer.consuming().len() == partitions.len())
+            .await;
         Listener { consumer }
     }
 }

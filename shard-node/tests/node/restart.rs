@@ -1,12 +1,13 @@
 //! What a restart keeps: everything that was acknowledged, and what the bus has still to get.
 
 use crate::node::{Node, chat_view, eventually, refused};
-use async_trait::async_trait;
-use shardline_wire::internal::call::Op;
-use shardline_wire::internal::{Edit, GetChat};
+use prost::Message as _;
 use shardline_wire::client;
+use shardline_wire::internal::call::Op;
+use shardline_wire::internal::{Edit, GetChat, RemoveMember};
 use shardline_wire::refusal::Code;
 use std::collections::BTreeSet;
+use std::sync::atomic::Ordering;
 
 #[tokio::test]
 async fn everything_acknowledged_is_there_after_a_restart() {
@@ -59,26 +60,25 @@ async fn the_bus_gets_every_event_in_order_and_with_its_receivers() {
     .await;
 }
 
-/// A bus that takes nothing.
-struct Deaf;
-
-#[async_trait]
-impl shardline_backends::bus::Bus for Deaf {
-    async fn ensure_topic(&self, _: u32) -> Result<(), shardline_backends::bus::TopicError> {
-        Ok(())
+#[tokio::test]
+async fn while_the_bus_is_away_sends_go_on_and_it_gets_everything_later() {
+    let node = Node::start().await;
+    let listener = node.listen().await;
+    let chat = node.group(&[1, 2]).await;
+    node.bus.away.store(true, Ordering::SeqCst);
+    for number in 1..=50 {
+        node.send(chat, 1, number, &format!("text {number}")).await;
     }
-    fn publish(&self, _: u32, _: bytes::Bytes) -> shardline_backends::bus::Published {
-        // A record too large is the only failure that this form can make; a full one is waited for.
-        unreachable!("the relay is not started on it")
-    }
-    fn consume(&self) -> std::sync::Arc<dyn shardline_backends::bus::Consumer> {
-        unreachable!("nobody reads it")
-    }
+    node.bus.away.store(false, Ordering::SeqCst);
+    let events = listener.until(chat, 53).await;
+    let vers: BTreeSet<u64> = events.iter().map(|event| event.ver).collect();
+    assert_eq!(vers, (1..=53).collect());
 }
 
 #[tokio::test]
 async fn what_was_not_relayed_is_relayed_after_a_restart() {
     let node = Node::start().await;
+    node.bus.away.store(true, Ordering::SeqCst);
     let chat = node.group(&[1, 2]).await;
     for number in 1..=10 {
         node.send(chat, 1, number, &format!("text {number}")).await;
@@ -86,22 +86,31 @@ async fn what_was_not_relayed_is_relayed_after_a_restart() {
     let body = Some(client::Body { text: "changed".to_owned() });
     let edit = Edit { actor: 1, seq: 3, body, if_ver: None };
     node.call(chat, Op::Edit(edit)).await.expect("edited");
+    let leave = RemoveMember { actor: 2, user: 2 };
+    node.call(chat, Op::RemoveMember(leave)).await.expect("left");
     let (dir, catalog) = node.stop().await;
-    // As if nothing had arrived: the positions are put back, and the journal with them.
-    let file = dir.path().join("shard.db");
-    let rewound = rewind(&file);
-    assert!(rewound.contains(&chat));
+
     let node = Node::start_without_waiting(dir, catalog).await;
     let listener = node.listen().await;
-    let events = listener.until(chat, 14).await;
-    let vers: BTreeSet<u64> = events.iter().map(|event| event.ver).collect();
-    // The edit shows in the message's own event, too; ver 1 to 3 made the chat.
-    assert!((4..=14).all(|ver| vers.contains(&ver)), "{vers:?}");
-    assert!(events.iter().filter(|event| 3 < event.ver).all(|event| event.receivers == [1, 2]));
-}
-
-fn rewind(_: &std::path::Path) -> BTreeSet<u64> {
-    BTreeSet::new()
+    let events = listener.until(chat, 15).await;
+    let vers: Vec<u64> = events.iter().map(|event| event.ver).collect();
+    let mut sorted = vers.clone();
+    sorted.sort_unstable();
+    assert_eq!(vers, sorted);
+    assert!((4..=15).all(|ver| vers.contains(&ver)), "{vers:?}");
+    // Receivers are those of each event's moment; the one who left gets that event as the last.
+    for event in events.iter().filter(|event| 3 < event.ver) {
+        let expected: &[u64] = if event.ver < 15 { &[1, 2] } else { &[1] };
+        assert_eq!(event.receivers, expected, "at {}", event.ver);
+    }
+    let last = events.last().expect("not empty");
+    assert_eq!((last.ver, last.subject), (15, 2));
+    let edited = client::Event::decode(
+        events[vers.iter().position(|ver| *ver == 14).expect("there")].payload.clone(),
+    );
+    let edited = edited.expect("an event");
+    assert_eq!(edited.kind, "edit");
+    assert_eq!(edited.message.map(crate::node::text).as_deref(), Some("changed"));
 }
 
 #[tokio::test]

@@ -33,10 +33,9 @@ async fn a_duplicate_that_only_the_database_knows_does_not_hurt_its_batch() {
     let first = node.send(chat, 1, 1, "one").await;
     // After a restart memory knows nothing of it, and the sender does not say that it is a retry.
     let node = node.restart().await;
-    node.store.hold();
+    let before = node.store.hold();
     let blocker = node.submit(chat, Op::Send(Node::send_op(2, 9, "first")));
-    eventually("the lane commits", async || node.store.look_ups.load(Ordering::SeqCst) == 0).await;
-    tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+    node.store.is_holding(before).await;
     let batch: Vec<_> = [(2, "two"), (1, "one"), (3, "three")]
         .map(|(number, text)| node.submit(chat, Op::Send(Node::send_op(1, number, text))))
         .into();
@@ -128,13 +127,11 @@ async fn who_waits_too_long_for_an_unknown_commit_is_told_and_a_retry_finds_it()
     refused(node.call(chat, Op::Send(Node::send_op(1, 2, "later"))).await, Code::TryAgain);
     node.store.no_settling.store(false, Ordering::SeqCst);
     let retry = Send { retry: true, ..Node::send_op(1, 1, "perhaps") };
-    eventually("the lane goes on", async || {
-        match node.call(chat, Op::Send(retry.clone())).await {
-            Ok(_) => true,
-            Err(refusal) => {
-                assert_eq!(refusal.code(), Code::TryAgain);
-                false
-            }
+    eventually("the lane goes on", async || match node.call(chat, Op::Send(retry.clone())).await {
+        Ok(_) => true,
+        Err(refusal) => {
+            assert_eq!(refusal.code(), Code::TryAgain);
+            false
         }
     })
     .await;
@@ -148,8 +145,9 @@ async fn a_call_that_the_database_does_not_take_falls_alone() {
     let node = Node::start().await;
     let chat = node.group(&[1, 2]).await;
     *node.store.poison.lock() = Some("poison".to_owned());
-    node.store.hold();
+    let before = node.store.hold();
     let blocker = node.submit(chat, Op::Send(Node::send_op(2, 9, "first")));
+    node.store.is_holding(before).await;
     let all: Vec<_> = ["a", "b", "poison", "c", "d"]
         .into_iter()
         .zip(1..)
@@ -194,7 +192,8 @@ async fn who_may_not_write_is_told_why() {
 async fn bodies_are_kept_as_they_came() {
     let node = Node::start().await;
     let chat = node.group(&[1, 2]).await;
-    let bodies = [" \u{202e}x ", "'; DROP TABLE messages; --", "<script>1</script>", "日本\r\n\t🦀"];
+    let bodies =
+        [" \u{202e}x ", "'; DROP TABLE messages; --", "<script>1</script>", "日本\r\n\t🦀"];
     for (number, body) in (1..).zip(bodies) {
         node.send(chat, 1, number, body).await;
     }

@@ -1,0 +1,112 @@
+//! The process: settings, the shard's database, Kafka, and a shard-node on them.
+
+use anyhow::Context;
+use shardline_backends::bus::Bus;
+use shardline_daemon::backoff::Backoff;
+use shardline_daemon::health::Health;
+use shardline_daemon::process::{self, Process};
+use shardline_shard_node::config::{Database, ProcessConfig};
+use shardline_shard_node::store::{Store, StoreError};
+use shardline_shard_node::{ShardNode, server};
+use shardline_wire::link::{CatalogClient, Secret};
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::net::TcpListener;
+
+fn main() -> ExitCode {
+    process::main("shard-node", ProcessConfig::read, start)
+}
+
+async fn start(config: ProcessConfig, process: Process) -> anyhow::Result<()> {
+    let Process { lifecycle, health } = process;
+    let secret = Secret::new(&config.secret.0).context("the secret was checked")?;
+    let bus = bus(&config.kafka)?;
+    let catalog = CatalogClient::new(&config.routers, secret.clone())
+        .context("`routers` has something that is no address")?;
+    // Bound first: a taken port is known before anything is waited for.
+    let listener = TcpListener::bind(config.listen)
+        .await
+        .with_context(|| format!("cannot listen on {}", config.listen))?;
+    let store = open_store(&config.database, &health).await?;
+
+    let node = ShardNode::start(config.node, store, bus, Arc::new(catalog), &lifecycle, &health);
+    let stopped = node.stopped();
+    let failing = lifecycle.clone();
+    lifecycle.run("server", async move {
+        if let Err(error) = server::serve(listener, node, secret, stopped).await {
+            failing.fail(format!("the server ended: {error}"));
+        }
+    });
+    Ok(())
+}
+
+/// Waits for the database as long as it takes; the process is not ready meanwhile.
+async fn open_store(database: &Database, health: &Health) -> anyhow::Result<Arc<dyn Store>> {
+    let ready = health.part("database");
+    let mut backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(3));
+    let mut has_warned = false;
+    loop {
+        match open_once(database).await? {
+            Ok(store) => {
+                ready.ready();
+                return Ok(store);
+            }
+            Err(error @ StoreError::Unavailable(_)) => {
+                if !has_warned {
+                    tracing::warn!(%error, "waiting for the database");
+                }
+                has_warned = true;
+                ready.not_ready("waiting for the database");
+            }
+            Err(error) => return Err(error).context("cannot use the database"),
+        }
+        tokio::time::sleep(backoff.next()).await;
+    }
+}
+
+type Opened = Result<Arc<dyn Store>, StoreError>;
+
+/// # Errors
+/// If this binary is built without that database.
+async fn open_once(database: &Database) -> anyhow::Result<Opened> {
+    match database {
+        Database::Mysql(url) => mysql(url).await,
+        Database::Sqlite(file) => sqlite(file).await,
+    }
+}
+
+#[cfg(feature = "mysql")]
+async fn mysql(url: &str) -> anyhow::Result<Opened> {
+    use shardline_shard_node::store::mysql::{MySqlStore, Options};
+    let opened = MySqlStore::open(&Options::new(url)).await;
+    Ok(opened.map(|store| Arc::new(store) as Arc<dyn Store>))
+}
+
+#[cfg(not(feature = "mysql"))]
+async fn mysql(_: &str) -> anyhow::Result<Opened> {
+    anyhow::bail!("this binary is built without MySQL: give a SQLite file as `database`")
+}
+
+#[cfg(feature = "sqlite")]
+async fn sqlite(file: &str) -> anyhow::Result<Opened> {
+    use shardline_shard_node::store::sqlite::SqliteStore;
+    let opened = SqliteStore::open(file.as_ref()).await;
+    Ok(opened.map(|store| Arc::new(store) as Arc<dyn Store>))
+}
+
+#[cfg(not(feature = "sqlite"))]
+async fn sqlite(_: &str) -> anyhow::Result<Opened> {
+    anyhow::bail!("this binary is built without SQLite: give mysql://… as `database`")
+}
+
+#[cfg(feature = "kafka")]
+fn bus(brokers: &str) -> anyhow::Result<Arc<dyn Bus>> {
+    use shardline_backends::bus::kafka::{KafkaBus, KafkaSettings};
+    Ok(Arc::new(KafkaBus::new(KafkaSettings::new(brokers))?))
+}
+
+#[cfg(not(feature = "kafka"))]
+fn bus(_: &str) -> anyhow::Result<Arc<dyn Bus>> {
+    anyhow::bail!("this binary is built without Kafka: use the embedded form")
+}

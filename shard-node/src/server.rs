@@ -1,0 +1,40 @@
+//! A shard-node's network face: one port for routers.
+
+use shardline_wire::call::Shard;
+use shardline_wire::link::{self, Secret, ShardServer};
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+use tonic::transport::server::TcpIncoming;
+
+/// Answers on their way when the streams end.
+const GRACE: Duration = Duration::from_secs(1);
+
+/// Serves until `stopped`, then ends the streams and lets what is on its way arrive for a moment.
+pub async fn serve(
+    listener: TcpListener,
+    shard: Arc<dyn Shard>,
+    secret: Secret,
+    stopped: CancellationToken,
+) -> io::Result<()> {
+    if let Ok(address) = listener.local_addr() {
+        tracing::info!(%address, "listens for routers");
+    }
+    let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
+    let serving = link::server()
+        .add_service(ShardServer::service(shard, &secret, stopped.clone()))
+        .serve_with_incoming_shutdown(incoming, stopped.clone().cancelled_owned());
+    let overdue = async {
+        stopped.cancelled().await;
+        tokio::time::sleep(GRACE).await;
+    };
+    tokio::select! {
+        served = serving => served.map_err(io::Error::other),
+        () = overdue => {
+            tracing::warn!("connections that did not end in time are dropped");
+            Ok(())
+        }
+    }
+}
