@@ -25,6 +25,7 @@ macro_rules! store_conformance {
             fencing::a_takeover_ends_a_transaction_that_is_stuck,
             fencing::a_writer_may_take_over_again_with_more_lanes,
             fencing::an_epoch_never_goes_down,
+            fencing::a_slot_change_waits_for_running_commits,
             fencing::a_slot_change_gets_in_under_steady_commits,
             fencing::lanes_do_not_hinder_each_other,
             writing::everything_of_a_commit_is_there_afterwards,
@@ -74,6 +75,9 @@ pub trait Wire: Send + Sync {
     /// Arms one cut. The store loses its connection; the server keeps its end of it.
     fn cut(&self, at: Cut);
 
+    /// Waits until the armed cut has come about.
+    async fn was_cut(&self);
+
     /// Ends all of this store's sessions, as an operator or a restart does.
     async fn end_sessions(&self);
 }
@@ -88,6 +92,8 @@ pub enum Cut {
     AnswerLost,
     /// The next COMMIT arrives this long after the connection was lost.
     CommitLate(Duration),
+    /// The next COMMIT and its answer take this long; nothing is lost.
+    CommitSlow(Duration),
 }
 
 /// Long past anything that is in order; reaching it is a failure.

@@ -87,6 +87,10 @@ impl Wire for ServerWire {
         self.wire.cut(at);
     }
 
+    async fn was_cut(&self) {
+        self.wire.was_cut().await;
+    }
+
     async fn end_sessions(&self) {
         let options = Opts::from_url(&self.url).expect("it was used before");
         let options = mysql_async::OptsBuilder::from_opts(options).prefer_socket(false);

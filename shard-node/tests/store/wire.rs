@@ -2,25 +2,25 @@
 //! server's side stays open, as when a network dies.
 
 use crate::conformance::Cut;
-use parking_lot::Mutex;
 use std::sync::Arc;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
 
 const QUERY: u8 = 3;
 const EXECUTE: u8 = 0x17;
 
 pub(crate) struct CuttingWire {
     port: u16,
-    armed: Arc<Mutex<Option<Cut>>>,
+    armed: Arc<watch::Sender<Option<Cut>>>,
 }
 
 impl CuttingWire {
     pub(crate) async fn start(to: (String, u16)) -> CuttingWire {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port for a test");
         let port = listener.local_addr().expect("it is bound").port();
-        let armed: Arc<Mutex<Option<Cut>>> = Arc::default();
+        let armed: Arc<watch::Sender<Option<Cut>>> = Arc::default();
         let arm = armed.clone();
         tokio::spawn(async move {
             while let Ok((store, _)) = listener.accept().await {
@@ -37,21 +37,28 @@ impl CuttingWire {
     }
 
     pub(crate) fn cut(&self, at: Cut) {
-        *self.armed.lock() = Some(at);
+        self.armed.send_replace(Some(at));
+    }
+
+    pub(crate) async fn was_cut(&self) {
+        let mut armed = self.armed.subscribe();
+        armed.wait_for(Option::is_none).await.expect("the wire lives");
     }
 }
 
-async fn carry(store: TcpStream, server: TcpStream, armed: Arc<Mutex<Option<Cut>>>) {
+async fn carry(store: TcpStream, server: TcpStream, armed: Arc<watch::Sender<Option<Cut>>>) {
     let _ = (store.set_nodelay(true), server.set_nodelay(true));
     let (mut from_store, to_store) = store.into_split();
     let (from_server, mut to_server) = server.into_split();
     // The server's packets pass through here one read at a time, so that a cut can hold them back.
-    let (hold, held) = tokio::sync::watch::channel(false);
+    let (hold, held) = watch::channel(false);
     let back = tokio::spawn(carry_back(from_server, to_store, held));
     let (cut, packet) = loop {
         let Some(packet) = next_packet(&mut from_store).await else { return back.abort() };
-        if let Some(cut) = take_if_due(&armed, &packet) {
-            break (cut, packet);
+        match take_if_due(&armed, &packet) {
+            None => {}
+            Some(Cut::CommitSlow(slow)) => tokio::time::sleep(slow).await,
+            Some(cut) => break (cut, packet),
         }
         if to_server.write_all(&packet).await.is_err() {
             return back.abort();
@@ -78,7 +85,7 @@ async fn carry(store: TcpStream, server: TcpStream, armed: Arc<Mutex<Option<Cut>
 async fn carry_back(
     mut server: OwnedReadHalf,
     mut store: OwnedWriteHalf,
-    hold: tokio::sync::watch::Receiver<bool>,
+    hold: watch::Receiver<bool>,
 ) {
     let mut bytes = vec![0; 64 * 1024];
     while let Ok(count @ 1..) = server.read(&mut bytes).await {
@@ -98,12 +105,20 @@ async fn next_packet(from: &mut OwnedReadHalf) -> Option<Vec<u8>> {
     Some(packet)
 }
 
-fn take_if_due(armed: &Mutex<Option<Cut>>, packet: &[u8]) -> Option<Cut> {
-    let mut armed = armed.lock();
+fn take_if_due(armed: &watch::Sender<Option<Cut>>, packet: &[u8]) -> Option<Cut> {
     let is_commit = packet.get(4) == Some(&QUERY) && packet.get(5..) == Some(b"COMMIT");
-    let due = match (*armed)? {
-        Cut::AtStatement => packet.get(4) == Some(&EXECUTE),
-        _ => is_commit,
-    };
-    due.then(|| armed.take()).flatten()
+    let is_statement = packet.get(4) == Some(&EXECUTE);
+    let mut taken = None;
+    armed.send_if_modified(|armed| {
+        let due = match armed {
+            None => false,
+            Some(Cut::AtStatement) => is_statement,
+            Some(_) => is_commit,
+        };
+        if due {
+            taken = armed.take();
+        }
+        due
+    });
+    taken
 }

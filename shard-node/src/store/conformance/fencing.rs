@@ -140,6 +140,25 @@ pub async fn an_epoch_never_goes_down(database: &dyn Database) {
     assert_eq!(stored[2..], all[2..]);
 }
 
+pub async fn a_slot_change_waits_for_running_commits(database: &dyn Database) {
+    let Some((store, wire)) = database.open_by_wire().await else { return };
+    store.take_over(writer(1), 3).await.expect("nobody has a higher term");
+    for lane in [0, 2] {
+        wire.cut(Cut::CommitSlow(Duration::from_millis(300)));
+        let mut script = Script::new(lane);
+        let entity = u64::from(lane) + 1;
+        let chats = [entity];
+        let committing = script.send(&*store, &chats);
+        let changing = async {
+            wire.was_cut().await;
+            let row = SlotRow { slot: 9, state: SlotState::Frozen, epoch: 1 };
+            store.put_slots(&[row]).await.expect("it is the writer");
+            assert!(head(&*store, entity).await.is_some(), "it did not wait for lane {lane}");
+        };
+        in_time("a commit and a slot change", async { tokio::join!(committing, changing) }).await;
+    }
+}
+
 pub async fn a_slot_change_gets_in_under_steady_commits(database: &dyn Database) {
     let store = writing_store(database).await;
     let (stop, stopped) = watch::channel(false);
