@@ -5,10 +5,12 @@ use crate::interest::Interest;
 use crate::requests::Requests;
 use crate::routers::Routers;
 use crate::signals::Signals;
+use prost::Message as _;
+use shardline_daemon::clock;
 use shardline_domain::id::ChatId;
 use shardline_domain::slot::Slot;
-use shardline_wire::call::{self, Answer, Done, NodeOp, Outcome};
-use shardline_wire::internal::{self, Registered};
+use shardline_wire::call::{self, Answer, Done, NodeOp, Outcome, Push};
+use shardline_wire::internal::{self, Event, EventKind, Registered, SessionEnded, call::Op};
 use shardline_wire::refusal::{Code, Refusal};
 use std::sync::Arc;
 
@@ -25,7 +27,13 @@ pub(crate) struct NodeStream {
 impl call::Router for NodeStream {
     fn submit(&self, op: NodeOp, done: Done) {
         match op {
-            NodeOp::Call(call) => self.requests.submit(call, done),
+            NodeOp::Call(call) => {
+                let done = match &call.op {
+                    Some(Op::EndSession(end)) => self.tell_all(call.entity, end.session, done),
+                    _ => done,
+                };
+                self.requests.submit(call, done);
+            }
             NodeOp::Interest(interest) => done.finish(self.follow(&interest)),
             NodeOp::Presence(presence) => {
                 self.stream.set_complete(presence.complete);
@@ -44,6 +52,21 @@ impl call::Router for NodeStream {
 }
 
 impl NodeStream {
+    /// An ended session is told to all conn-nodes at once: the event that follows on the bus may be
+    /// late, and the session's token is good until then.
+    fn tell_all(&self, user: u64, session: u64, done: Done) -> Done {
+        let connections = self.connections.clone();
+        Done::new(move |outcome| {
+            if outcome.is_ok() {
+                let event = session_ended(user, session);
+                for stream in connections.load().iter() {
+                    connections.push(stream, Push::Events(vec![event.clone()]));
+                }
+            }
+            done.finish(outcome);
+        })
+    }
+
     /// Answered once registered: whatever is committed after a read that starts then is pushed. All
     /// chats to follow, or none.
     fn follow(&self, interest: &internal::Interest) -> Outcome {
@@ -71,6 +94,19 @@ impl Drop for NodeStream {
     fn drop(&mut self) {
         self.connections.remove(&self.stream);
         self.interest.forget_stream(self.stream.number);
+    }
+}
+
+/// Without a ver: it is not the entry in the user's history, which comes by the bus.
+fn session_ended(user: u64, session: u64) -> Event {
+    let ended = SessionEnded { session, reason: "revoked".to_owned() };
+    Event {
+        entity: user,
+        kind: EventKind::SessionEnded.into(),
+        receivers: vec![user],
+        payload: ended.encode_to_vec().into(),
+        committed_at_ms: clock::now_ms(),
+        ..Event::default()
     }
 }
 

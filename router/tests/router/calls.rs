@@ -3,7 +3,9 @@
 use crate::fixture::{Held, World, chat_in, send};
 use shardline_router::router::Router;
 use shardline_wire::call::{NodeOp, RouterAccept};
-use shardline_wire::internal::{ApplyFact, Call, GetHistory, NodeHello, call::Op, reply::Answer};
+use shardline_wire::internal::{
+    ApplyFact, Call, EndSession, GetHistory, NodeHello, call::Op, reply::Answer,
+};
 use shardline_wire::refusal::Code;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -13,7 +15,7 @@ fn read(chat: u64) -> NodeOp {
     NodeOp::Call(Call { entity: chat, op, ..Call::default() })
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_call_goes_to_its_slots_shard_at_the_maps_epoch() {
     let world = World::new();
     world.catalog.put_slot(8_000, 2, 7);
@@ -37,7 +39,7 @@ fn mine_and_others(router: &Router) -> (u64, u64) {
     (chat_in(*mine, 1), chat_in(*others, 1))
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn writes_and_interest_of_another_routers_chats_are_refused_with_the_list() {
     let world = World::new();
     let one = world.start("router-1").await;
@@ -62,7 +64,7 @@ async fn writes_and_interest_of_another_routers_chats_are_refused_with_the_list(
     world.stop().await;
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_call_without_sense_is_refused() {
     let world = World::new();
     let router = world.start("a").await;
@@ -77,7 +79,7 @@ async fn a_call_without_sense_is_refused() {
     world.stop().await;
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_slot_that_nobody_serves_answers_try_again() {
     let world = World::new();
     world.catalog.put_shard(3, "");
@@ -92,7 +94,7 @@ async fn a_slot_that_nobody_serves_answers_try_again() {
     world.stop().await;
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_shards_own_call_is_routed_too() {
     let world = World::new();
     let router = world.start("a").await;
@@ -103,7 +105,7 @@ async fn a_shards_own_call_is_routed_too() {
     world.stop().await;
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn known_maps_serve_while_the_catalog_is_away() {
     let world = World::new();
     let router = world.start("a").await;
@@ -115,7 +117,7 @@ async fn known_maps_serve_while_the_catalog_is_away() {
     world.stop().await;
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_writer_that_moved_is_found_at_its_new_address() {
     let world = World::new();
     let router = world.start("a").await;
@@ -131,7 +133,7 @@ async fn a_writer_that_moved_is_found_at_its_new_address() {
     world.stop().await;
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_dropped_stream_is_gone() {
     let world = World::new();
     let router = world.start("a").await;
@@ -139,5 +141,24 @@ async fn a_dropped_stream_is_gone() {
     let stream = router.accept(NodeHello::default(), sink.clone());
     drop(stream);
     assert_eq!(Arc::strong_count(&sink), 1);
+    world.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_ended_session_is_told_to_every_node_at_once() {
+    let world = World::new();
+    let router = world.start("a").await;
+    let (one, other) = (world.node(&router, "n").await, world.node(&router, "o").await);
+    one.is_complete().await;
+    other.is_complete().await;
+    let op = Some(Op::EndSession(EndSession { session: 9 }));
+    let ended = Call { entity: chat_in(0, 4), op, ..Call::default() };
+    // Nothing comes by the bus.
+    assert!(one.ask(NodeOp::Call(ended.clone())).await.is_ok());
+    assert!(one.sink.has_heard("event 0") && other.sink.has_heard("event 0"));
+    other.sink.forget();
+    world.shards.at("one").give_away(0);
+    assert!(one.ask(NodeOp::Call(ended)).await.is_err());
+    assert!(other.sink.events().is_empty(), "it did not end");
     world.stop().await;
 }

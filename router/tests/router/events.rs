@@ -12,7 +12,7 @@ use std::sync::atomic::Ordering;
 
 const CHAT: u64 = 77;
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn events_go_where_their_receivers_are() {
     let world = World::new();
     let router = world.start("a").await;
@@ -30,7 +30,7 @@ async fn events_go_where_their_receivers_are() {
     world.stop().await;
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_node_that_is_not_in_presence_gets_everything_until_it_says_so() {
     let world = World::new();
     let router = world.start("a").await;
@@ -46,7 +46,7 @@ async fn a_node_that_is_not_in_presence_gets_everything_until_it_says_so() {
     world.stop().await;
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn followers_get_wide_events_and_others_do_not() {
     let world = World::new();
     let router = world.start("a").await;
@@ -64,7 +64,7 @@ async fn followers_get_wide_events_and_others_do_not() {
     world.stop().await;
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_stuck_node_hears_behind_first_and_delays_nobody() {
     let world = World::new();
     let router = world.start("a").await;
@@ -82,7 +82,7 @@ async fn a_stuck_node_hears_behind_first_and_delays_nobody() {
     world.stop().await;
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn old_events_become_heads_but_an_ended_session_is_always_told() {
     let world = World::new();
     let router = world.start("a").await;
@@ -99,7 +99,7 @@ async fn old_events_become_heads_but_an_ended_session_is_always_told() {
     world.stop().await;
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_record_that_is_none_stops_nothing() {
     use shardline_backends::bus::Bus as _;
     let world = World::new();
@@ -140,7 +140,7 @@ fn away<T>() -> Result<T, Unavailable> {
     Err(Unavailable { system: "presence", reason: "on purpose".to_owned() })
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn while_presence_is_away_every_node_gets_every_event() {
     let world = World::new();
     let router = world.start_with("a", Arc::new(Away)).await;
@@ -152,7 +152,7 @@ async fn while_presence_is_away_every_node_gets_every_event() {
     world.stop().await;
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn every_stream_learns_of_a_new_router_and_the_two_share_the_chats() {
     let world = World::new();
     let one = world.start("router-1").await;
@@ -177,7 +177,7 @@ async fn every_stream_learns_of_a_new_router_and_the_two_share_the_chats() {
     world.stop().await;
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_stopping_router_says_who_goes_on() {
     let world = World::new();
     let router = world.start("a").await;
@@ -189,7 +189,7 @@ async fn a_stopping_router_says_who_goes_on() {
     assert!(router.stopped().is_cancelled());
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn signals_reach_users_and_followers() {
     let world = World::new();
     let router = world.start("a").await;

@@ -36,7 +36,7 @@ fn read() -> NodeOp {
     NodeOp::Call(Call { entity: chat_in(SLOT, 1), op, ..Call::default() })
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn writes_of_a_moving_slot_are_stored_in_their_order_by_its_new_shard() {
     let world = World::new();
     let router = world.start("a").await;
@@ -63,7 +63,7 @@ async fn writes_of_a_moving_slot_are_stored_in_their_order_by_its_new_shard() {
     world.stop().await;
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn writes_refused_for_an_old_map_go_again_in_order() {
     let world = World::new();
     let router = world.start("a").await;
@@ -81,7 +81,7 @@ async fn writes_refused_for_an_old_map_go_again_in_order() {
     world.stop().await;
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn only_a_newer_epoch_releases_parked_writes() {
     let world = World::new();
     let router = world.start("a").await;
@@ -108,7 +108,7 @@ async fn only_a_newer_epoch_releases_parked_writes() {
     world.stop().await;
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn writes_that_waited_too_long_are_refused_and_none_is_lost() {
     let world = World::new();
     let router = world.start("a").await;
@@ -128,7 +128,7 @@ async fn writes_that_waited_too_long_are_refused_and_none_is_lost() {
     world.stop().await;
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_shard_that_is_late_does_not_close_the_gate() {
     let world = World::new();
     world.catalog.put_slot(SLOT, 1, 5);
@@ -143,7 +143,7 @@ async fn a_shard_that_is_late_does_not_close_the_gate() {
     world.stop().await;
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_read_follows_its_slot() {
     let world = World::new();
     let router = world.start("a").await;
@@ -158,7 +158,7 @@ async fn a_read_follows_its_slot() {
     world.stop().await;
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_stopping_router_answers_what_it_parked() {
     let world = World::new();
     let router = world.start("a").await;

@@ -39,7 +39,7 @@ fn chats() -> [u64; 3] {
     [chat_in(0, 1), chat_in(8_000, 1), chat_in(16_383, 1)]
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn parts_are_joined_in_the_order_asked() {
     let world = World::new();
     let router = world.start("a").await;
@@ -52,7 +52,7 @@ async fn parts_are_joined_in_the_order_asked() {
     world.stop().await;
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn what_fails_is_missing_and_only_if_all_fails_the_call_does() {
     let world = World::new();
     let router = world.start("a").await;
@@ -72,7 +72,7 @@ async fn what_fails_is_missing_and_only_if_all_fails_the_call_does() {
     world.stop().await;
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_silent_shards_part_is_left_out_in_time() {
     let world = World::new();
     let router = world.start("a").await;
@@ -88,7 +88,7 @@ async fn a_silent_shards_part_is_left_out_in_time() {
     world.stop().await;
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_part_that_moved_is_asked_again_where_it_is() {
     let world = World::new();
     let router = world.start("a").await;
@@ -106,7 +106,7 @@ async fn a_part_that_moved_is_asked_again_where_it_is() {
     world.stop().await;
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn names_are_searched_everywhere() {
     let world = World::new();
     let router = world.start("a").await;
