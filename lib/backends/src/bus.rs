@@ -45,8 +45,9 @@ pub trait Bus: Send + Sync {
 /// decided elsewhere, and two readers of one partition both get everything.
 #[async_trait]
 pub trait Consumer: Send + Sync {
-    /// From now on exactly these. A partition that is new here begins at the committed offset, or
-    /// where there is none (or none that still exists) at the end; those kept go on undisturbed.
+    /// From now on exactly these. A partition that is new here begins at the committed offset; at the
+    /// end if there is none, or if it fell out of what is kept; at the beginning if the log is now
+    /// shorter, because it was deleted and is another. Those kept go on undisturbed.
     fn set_partitions(&self, partitions: &[u32]);
 
     /// Those whose beginning is settled: what is published from now on will be read.
@@ -107,12 +108,12 @@ enum Outcome {
 }
 
 impl Published {
-    fn known(result: Result<(), PublishError>) -> Published {
+    pub fn known(result: Result<(), PublishError>) -> Published {
         Published { outcome: Outcome::Known(Some(result)) }
     }
 
-    #[cfg(feature = "kafka")]
-    fn awaited() -> (oneshot::Sender<Result<(), PublishError>>, Published) {
+    /// Where the result is told later. Dropped without one, it is a failure.
+    pub fn awaited() -> (oneshot::Sender<Result<(), PublishError>>, Published) {
         let (sender, receiver) = oneshot::channel();
         (sender, Published { outcome: Outcome::Awaited(receiver) })
     }

@@ -6,6 +6,7 @@
 
 mod client;
 mod reader;
+mod reading;
 mod topic;
 
 use self::client::Complaints;
@@ -82,6 +83,8 @@ impl KafkaSettings {
         config.set("reconnect.backoff.ms", "50");
         config.set("reconnect.backoff.max.ms", "1000");
         config.set("topic.metadata.refresh.interval.ms", "10000");
+        // How long a topic may be unknown before its records fail; ours was there at the start.
+        config.set("topic.metadata.propagation.max.ms", "5000");
         for (key, value) in own {
             config.set(*key, *value);
         }

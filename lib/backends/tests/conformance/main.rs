@@ -9,6 +9,7 @@ mod cursors;
 mod presence;
 #[cfg(feature = "redis")]
 mod redis_server;
+#[cfg(any(feature = "kafka", feature = "redis"))]
 mod services;
 
 /// A test per claim and form: `each_claim!(suite, claim(argument)…)` expects `memory` and the named
