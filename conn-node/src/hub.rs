@@ -216,7 +216,7 @@ impl Hub {
         let here = chats.entry(chat).or_default();
         here.members = Some(members);
         let mut out = Vec::new();
-        if here.follow.position().is_none() {
+        if here.follow.position().is_none() || here.is_only_for(session) {
             here.follow.start_at(log, to_ver, &mut out);
         } else {
             here.follow.on_head(log, to_ver);

@@ -45,10 +45,6 @@ pub(crate) struct Place {
 }
 
 impl Line {
-    pub(crate) fn address(&self) -> &str {
-        &self.address
-    }
-
     /// The stream of now: what was registered on an earlier one is gone.
     pub(crate) fn place(&self) -> Place {
         Place { line: self.number, stream: self.streams.load(Ordering::Acquire) }
@@ -93,13 +89,15 @@ impl Table {
     }
 }
 
-pub(crate) struct Routers {
+pub struct Routers {
     connect: Arc<dyn RouterConnect>,
     hello: NodeHello,
     seeds: Vec<String>,
     sink_of: SinkOf,
     table: ArcSwap<Table>,
     lines: AtomicU64,
+    /// The newest list seen, in the table or about to be.
+    newest: Mutex<RouterList>,
     /// Held while the table is replaced. What it guards: since when no listed router is connected.
     lost_since: Mutex<Option<Instant>>,
     /// Counts new streams and new lists, for whoever waits for a router.
@@ -128,6 +126,7 @@ impl Routers {
             sink_of,
             table: ArcSwap::from_pointee(table),
             lines: AtomicU64::new(0),
+            newest: Mutex::default(),
             lost_since: Mutex::new(None),
             changed: watch::Sender::new(0),
         }
@@ -135,18 +134,48 @@ impl Routers {
 
     /// Opens a link to each configured router.
     pub(crate) fn open(&self) {
-        let _replacing = self.lost_since.lock();
-        let old = self.table.load_full();
-        self.put_table(old.number, old.partitions, old.links.clone(), old.owners.clone(), true);
+        {
+            let _replacing = self.lost_since.lock();
+            let old = self.table.load_full();
+            self.put_table(old.number, old.partitions, old.links.clone(), old.owners.clone(), true);
+        }
+        self.apply_newest();
     }
 
     /// Takes a router list if it is newer than the one known.
     pub(crate) fn take_list(&self, list: &RouterList) -> bool {
-        let _replacing = self.lost_since.lock();
+        {
+            let mut newest = self.newest.lock();
+            if Partitions::new(list.partitions).is_none() || list.number <= newest.number {
+                return false;
+            }
+            *newest = list.clone();
+        }
+        self.apply_newest();
+        true
+    }
+
+    /// Makes the newest list the table. A list may come while links are opened, even on the thread
+    /// that opens them: then that thread looks again when it is done.
+    fn apply_newest(&self) {
+        loop {
+            {
+                let Some(_replacing) = self.lost_since.try_lock() else { return };
+                // Not locked meanwhile: a newer list may come.
+                let list = self.newest.lock().clone();
+                self.replace_table(&list);
+            }
+            if self.newest.lock().number <= self.table.load().number {
+                return;
+            }
+        }
+    }
+
+    fn replace_table(&self, list: &RouterList) {
         let old = self.table.load_full();
-        let Some(partitions) = Partitions::new(list.partitions) else { return false };
+        let Some(partitions) = Partitions::new(list.partitions) else { return };
         if list.number <= old.number {
-            return false;
+            return;
         }
         let ids: Vec<&str> = list.routers.iter().map(|router| router.id.as_str()).collect();
         let owners = rendezvous::owners(partitions, &ids);
@@ -160,7 +189,6 @@ impl Routers {
         info!(number = list.number, routers = list.routers.len(), "router list changed");
         self.put_table(list.number, Some(partitions), links, owners, true);
         self.bump();
-        true
     }
 
     fn put_table(
@@ -213,22 +241,25 @@ impl Routers {
     /// Closes links to configured routers that the list does not name; opens them again when no
     /// listed one can be reached for a while. To be called about once a second.
     pub(crate) fn tend(&self, now: Instant) {
-        let mut lost_since = self.lost_since.lock();
-        let table = self.table.load_full();
-        if table.number == 0 {
-            return;
+        {
+            let mut lost_since = self.lost_since.lock();
+            let table = self.table.load_full();
+            if table.number == 0 {
+                return;
+            }
+            let is_reached = table.links.iter().any(|link| link.is_connected());
+            let with_seeds = if is_reached {
+                *lost_since = None;
+                false
+            } else {
+                LOST_TIME_MAX <= now - *lost_since.get_or_insert(now)
+            };
+            if with_seeds == table.extra.is_empty() {
+                let (links, owners) = (table.links.clone(), table.owners.clone());
+                self.put_table(table.number, table.partitions, links, owners, with_seeds);
+            }
         }
-        let is_reached = table.links.iter().any(|link| link.is_connected());
-        let with_seeds = if is_reached {
-            *lost_since = None;
-            false
-        } else {
-            LOST_TIME_MAX <= now - *lost_since.get_or_insert(now)
-        };
-        if with_seeds == table.extra.is_empty() {
-            let (links, owners) = (table.links.clone(), table.owners.clone());
-            self.put_table(table.number, table.partitions, links, owners, with_seeds);
-        }
+        self.apply_newest();
     }
 
     /// All links: every one wants to know this node's presence state.

@@ -97,7 +97,7 @@ async fn tend(node: &Node, ready: &ReadyFlag) {
     let stop = node.lifecycle.token();
     while !stop.is_cancelled() {
         node.routers.tend(Instant::now());
-        node.rate_limits.tend();
+        node.rate_limits.tend(Instant::now());
         let is_ready = node.routers.has_list() && node.routers.has_connection();
         if is_ready {
             ready.ready();

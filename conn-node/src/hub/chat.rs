@@ -5,6 +5,7 @@ use crate::routers::Place;
 use crate::session::Session;
 use crate::session::outgoing::Shared;
 use shardline_domain::follow::Follow;
+use shardline_domain::limits::DIRECT_PUSH_MEMBERS_MAX;
 use shardline_wire::internal::HeadView;
 use std::sync::Arc;
 
@@ -44,8 +45,8 @@ enum OpenState {
     /// Its membership and position are being read. What comes is kept, except that of many the newest
     /// are dropped (`is_over`).
     Opening { held: Vec<Arc<Published>>, is_over: bool },
-    /// It sees events with joined_ver <= ver < left_ver.
-    Open { joined_ver: u64, left_ver: Option<u64> },
+    /// It sees events with from_ver <= ver < left_ver: since it is a member, and not what it read.
+    Open { from_ver: u64, left_ver: Option<u64> },
 }
 
 /// Whether all that came during an `open` was kept.
@@ -99,9 +100,14 @@ impl ChatHere {
         to_ver: u64,
     ) -> (Held, Vec<Arc<Published>>) {
         let Some(opener) = self.opener(session) else { return (Held::All, Vec::new()) };
-        let now_open = OpenState::Open { joined_ver, left_ver: None };
+        // What it has just read is not pushed to it as well.
+        let from_ver = joined_ver.max(to_ver + 1);
+        let now_open = OpenState::Open { from_ver, left_ver: None };
         match std::mem::replace(&mut opener.state, now_open) {
-            OpenState::Open { .. } => (Held::All, Vec::new()),
+            open @ OpenState::Open { .. } => {
+                opener.state = open;
+                (Held::All, Vec::new())
+            }
             OpenState::Opening { held, is_over } => {
                 let mut events = Vec::new();
                 for event in held.into_iter().filter(|event| to_ver < event.ver) {
@@ -115,6 +121,12 @@ impl ChatHere {
                 (if is_over { Held::NotAll } else { Held::All }, events)
             }
         }
+    }
+
+    /// Whether nobody here waits for its events: it is large, and nobody else has it open.
+    pub(crate) fn is_only_for(&self, session: &Arc<Session>) -> bool {
+        let is_large = self.members.is_some_and(|count| (DIRECT_PUSH_MEMBERS_MAX as u64) < count);
+        is_large && self.openers.iter().all(|opener| Arc::ptr_eq(&opener.session, session))
     }
 
     pub(crate) fn close(&mut self, session: &Arc<Session>) {
@@ -195,17 +207,17 @@ impl Opener {
     fn wants(&self, ver: u64) -> bool {
         match self.state {
             OpenState::Opening { .. } => false,
-            OpenState::Open { joined_ver, left_ver } => {
-                joined_ver <= ver && left_ver.is_none_or(|left_ver| ver < left_ver)
+            OpenState::Open { from_ver, left_ver } => {
+                from_ver <= ver && left_ver.is_none_or(|left_ver| ver < left_ver)
             }
         }
     }
 
     fn on_membership(&mut self, membership: &Membership) {
         if self.session.user == membership.user
-            && let OpenState::Open { joined_ver, left_ver } = &mut self.state
+            && let OpenState::Open { from_ver, left_ver } = &mut self.state
         {
-            *joined_ver = membership.joined_ver;
+            *from_ver = membership.joined_ver.max(*from_ver);
             *left_ver = membership.left_ver;
         }
     }

@@ -29,7 +29,6 @@ const REQUESTS_MAX: usize = 64;
 const SENDS_EVERY: Duration = Duration::from_secs(1);
 /// For the other side to take our last frames and to answer the close.
 const LINGER_TIME: Duration = Duration::from_secs(1);
-const CLOSE_TIME_MAX: Duration = Duration::from_secs(3);
 /// Clients of a stopping node come back over this time.
 const DRAIN_SPREAD_MS: u64 = 2_000;
 
@@ -44,7 +43,7 @@ pub(super) async fn serve(node: Arc<Node>, socket: WebSocket, encoding: Encoding
             () = &mut writing => {}
             () = connection.read(&mut stream) => {
                 // Whatever made the reading end, its reason is still to be told.
-                drop(timeout(CLOSE_TIME_MAX, writing).await);
+                drop(timeout(writer::CLOSE_TIME_MAX, writing).await);
             }
         }
     }

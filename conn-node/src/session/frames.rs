@@ -141,15 +141,7 @@ fn careful(text: &str) -> Incoming {
     let mut from = serde_json::Deserializer::from_str(text);
     let envelope: Envelope = match serde_path_to_error::deserialize(&mut from) {
         Ok(envelope) => envelope,
-        Err(error) if error.inner().is_data() => {
-            return Incoming::refused(None, bad_field(error));
-        }
-        Err(_) => {
-            return Incoming::refused(
-                None,
-                Refusal::new(Code::BadRequest, "the frame is not well-formed JSON"),
-            );
-        }
+        Err(error) => return no_envelope(text, error),
     };
     if from.end().is_err() {
         let message = "there is something after the frame";
@@ -182,6 +174,26 @@ fn careful(text: &str) -> Incoming {
         _ => Err(bad("type", "no such frame type")),
     };
     Incoming { id, call }
+}
+
+/// What is wrong is the `type`, the `id`, or the JSON as such.
+fn no_envelope(text: &str, error: serde_path_to_error::Error<serde_json::Error>) -> Incoming {
+    #[derive(Deserialize)]
+    struct OnlyId {
+        #[serde(default)]
+        id: Lenient<u64>,
+    }
+    let id = match serde_json::from_str(text) {
+        Ok(OnlyId { id: Lenient::Good(id) }) => Some(id),
+        _ => None,
+    };
+    // A number that no machine can hold is well-formed JSON all the same.
+    let is_well_formed =
+        error.inner().is_data() || error.inner().to_string().starts_with("number out of range");
+    if is_well_formed {
+        return Incoming::refused(id, bad_field(error));
+    }
+    Incoming::refused(id, Refusal::new(Code::BadRequest, "the frame is not well-formed JSON"))
 }
 
 fn not_yet() -> Refusal {

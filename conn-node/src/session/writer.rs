@@ -12,8 +12,8 @@ use tracing::error;
 
 /// A message that is not taken for this long: nobody reads there any more.
 const WRITE_TIME_MAX: Duration = Duration::from_secs(20);
-/// For the last words to one that may not be reading.
-const CLOSE_TIME_MAX: Duration = Duration::from_secs(2);
+/// For the last words, behind what is on its way already, to one that reads slowly if at all.
+pub(super) const CLOSE_TIME_MAX: Duration = Duration::from_secs(5);
 
 /// Until the connection is closed, by us or by an error.
 pub(super) async fn write<S>(mut sink: S, queue: &Queue)
