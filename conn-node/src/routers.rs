@@ -51,6 +51,13 @@ impl Line {
     }
 }
 
+#[cfg(test)]
+impl Place {
+    pub(crate) fn for_tests(line: u64, stream: u64) -> Place {
+        Place { line, stream }
+    }
+}
+
 /// A line with the router at its end.
 pub(crate) struct Link {
     line: Arc<Line>,

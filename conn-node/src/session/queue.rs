@@ -154,7 +154,8 @@ impl Queue {
         }
     }
 
-    fn try_take(&self) -> Option<Option<Batch>> {
+    /// Without waiting: None if there is nothing yet, Some(None) once abandoned.
+    pub(crate) fn try_take(&self) -> Option<Option<Batch>> {
         let mut waiting = self.waiting.lock();
         if waiting.gone {
             return Some(None);
