@@ -16,6 +16,8 @@ pub struct Config {
     /// Where conn-nodes, shard-nodes and shardctl connect.
     pub listen: SocketAddr,
     pub catalog: CatalogPlace,
+    /// An older schema of the catalog is brought up to date.
+    pub migrate: bool,
     /// host:port, comma-separated.
     pub kafka: String,
     pub redis: String,
@@ -91,6 +93,11 @@ impl Config {
             identity,
             listen,
             catalog: CatalogPlace::parse(&catalog),
+            migrate: settings.or(
+                "migrate",
+                false,
+                "bring an older schema of the catalog up to date (an empty one always is)",
+            ),
             kafka: settings.required("kafka", "host:port of brokers, comma-separated"),
             redis: settings.required("redis", "redis://host:port"),
             partitions,

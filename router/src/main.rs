@@ -7,6 +7,7 @@ use shardline_daemon::backoff::Backoff;
 use shardline_daemon::health::Health;
 use shardline_daemon::process::{self, Process};
 use shardline_domain::slot::Partitions;
+use shardline_router::admin::Admin;
 use shardline_router::catalog::{CatalogError, CatalogStore, migrate::Migrate};
 use shardline_router::catalog_service::CatalogService;
 use shardline_router::config::{CatalogPlace, Config};
@@ -33,7 +34,7 @@ async fn start(config: Config, process: Process) -> anyhow::Result<()> {
     let listener = TcpListener::bind(config.listen)
         .await
         .with_context(|| format!("cannot listen on {}", config.listen))?;
-    let catalog = open_catalog(&config.catalog, &health).await?;
+    let catalog = open_catalog(&config, &health).await?;
 
     let outside = Outside {
         catalog: catalog.clone(),
@@ -50,9 +51,10 @@ async fn start(config: Config, process: Process) -> anyhow::Result<()> {
     ));
     lifecycle.run("coordinator", coordinator.clone().run(lifecycle.token()));
 
-    let catalog_service = Arc::new(CatalogService::new(catalog, router.clone()));
+    let catalog_service = Arc::new(CatalogService::new(catalog.clone(), router.clone()));
+    let admin = Admin::new(catalog, router.clone(), router.clone(), coordinator, partitions);
     let stopped = router.stopped();
-    let services = Services { router, catalog: catalog_service, secret };
+    let services = Services { router, catalog: catalog_service, admin: Arc::new(admin), secret };
     let failing = lifecycle.clone();
     lifecycle.run("server", async move {
         if let Err(error) = server::serve(listener, services, stopped).await {
@@ -63,15 +65,13 @@ async fn start(config: Config, process: Process) -> anyhow::Result<()> {
 }
 
 /// Waits for the catalog as long as it takes; the process is not ready meanwhile.
-async fn open_catalog(
-    place: &CatalogPlace,
-    health: &Health,
-) -> anyhow::Result<Arc<dyn CatalogStore>> {
+async fn open_catalog(config: &Config, health: &Health) -> anyhow::Result<Arc<dyn CatalogStore>> {
+    let migrate = if config.migrate { Migrate::Always } else { Migrate::IfEmpty };
     let ready = health.part("catalog");
     let mut backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(3));
     let mut has_warned = false;
     loop {
-        match open_once(place).await? {
+        match open_once(&config.catalog, migrate).await? {
             Ok(catalog) => {
                 ready.ready();
                 return Ok(catalog);
@@ -93,34 +93,34 @@ type Opened = Result<Arc<dyn CatalogStore>, CatalogError>;
 
 /// # Errors
 /// If this binary is built without that database.
-async fn open_once(place: &CatalogPlace) -> anyhow::Result<Opened> {
+async fn open_once(place: &CatalogPlace, migrate: Migrate) -> anyhow::Result<Opened> {
     match place {
-        CatalogPlace::Mysql(url) => mysql(url).await,
-        CatalogPlace::Sqlite(file) => sqlite(file).await,
+        CatalogPlace::Mysql(url) => mysql(url, migrate).await,
+        CatalogPlace::Sqlite(file) => sqlite(file, migrate).await,
     }
 }
 
 #[cfg(feature = "mysql")]
-async fn mysql(url: &str) -> anyhow::Result<Opened> {
+async fn mysql(url: &str, migrate: Migrate) -> anyhow::Result<Opened> {
     use shardline_router::catalog::mysql::MysqlCatalog;
-    let opened = MysqlCatalog::open(url, Migrate::IfEmpty).await;
+    let opened = MysqlCatalog::open(url, migrate).await;
     Ok(opened.map(|catalog| Arc::new(catalog) as Arc<dyn CatalogStore>))
 }
 
 #[cfg(not(feature = "mysql"))]
-async fn mysql(_: &str) -> anyhow::Result<Opened> {
+async fn mysql(_: &str, _: Migrate) -> anyhow::Result<Opened> {
     anyhow::bail!("this binary is built without MySQL: give a SQLite file as `catalog`")
 }
 
 #[cfg(feature = "sqlite")]
-async fn sqlite(file: &str) -> anyhow::Result<Opened> {
+async fn sqlite(file: &str, migrate: Migrate) -> anyhow::Result<Opened> {
     use shardline_router::catalog::sqlite::SqliteCatalog;
-    let opened = SqliteCatalog::open(file.as_ref(), Migrate::IfEmpty).await;
+    let opened = SqliteCatalog::open(file.as_ref(), migrate).await;
     Ok(opened.map(|catalog| Arc::new(catalog) as Arc<dyn CatalogStore>))
 }
 
 #[cfg(not(feature = "sqlite"))]
-async fn sqlite(_: &str) -> anyhow::Result<Opened> {
+async fn sqlite(_: &str, _: Migrate) -> anyhow::Result<Opened> {
     anyhow::bail!("this binary is built without SQLite: give mysql://… as `catalog`")
 }
 

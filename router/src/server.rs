@@ -1,7 +1,8 @@
 //! A router's network face: one port for conn-nodes, shard-nodes and shardctl.
 
+use shardline_wire::admin::AdminApi;
 use shardline_wire::call::{Catalog, RouterAccept};
-use shardline_wire::link::{self, CatalogServer, RouterServer, Secret};
+use shardline_wire::link::{self, AdminServer, CatalogServer, RouterServer, Secret};
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,6 +18,7 @@ const GRACE: Duration = Duration::from_secs(1);
 pub struct Services {
     pub router: Arc<dyn RouterAccept>,
     pub catalog: Arc<dyn Catalog>,
+    pub admin: Arc<dyn AdminApi>,
     pub secret: Secret,
 }
 
@@ -26,14 +28,15 @@ pub async fn serve(
     services: Services,
     stop: CancellationToken,
 ) -> io::Result<()> {
-    let Services { router, catalog, secret } = services;
+    let Services { router, catalog, admin, secret } = services;
     if let Ok(address) = listener.local_addr() {
-        info!(%address, "listens for conn-nodes and shard-nodes");
+        info!(%address, "listens for conn-nodes, shard-nodes and shardctl");
     }
     let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
     let serving = link::server()
         .add_service(RouterServer::service(router, &secret, stop.clone()))
         .add_service(CatalogServer::service(catalog, &secret))
+        .add_service(AdminServer::service(admin, &secret))
         .serve_with_incoming_shutdown(incoming, stop.clone().cancelled_owned());
     let overdue = async {
         stop.cancelled().await;

@@ -46,7 +46,7 @@ impl SqliteCatalog {
 
     /// The columns and keys that are there, one a line.
     pub async fn describe(&self) -> Result<String, CatalogError> {
-        self.run(|tx| schema::describe(tx)).await
+        self.run(schema::describe).await
     }
 
     /// Runs a step as one transaction, undone if it fails.
