@@ -1,5 +1,10 @@
 //! The conformance suite on every form of the store: SQLite files, a real MySQL, a real MariaDB; and
 //! the schemas of all of them against the golden ones.
+#![allow(
+    clippy::disallowed_methods,
+    clippy::print_stderr,
+    reason = "tests read where servers are, say what they skip, and play the network"
+)]
 
 #[cfg(feature = "mysql")]
 #[path = "store/mysql.rs"]

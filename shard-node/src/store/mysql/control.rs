@@ -71,9 +71,10 @@ pub(super) async fn put_slots(
         .on_own_session(async |session| {
             session.conn.query_drop("BEGIN").await?;
             let stands: Vec<(u64, u64)> = session.conn.query(ALL_LANES).await?;
-            let stands = stands.into_iter().map(|(term, incarnation)| Writer { term, incarnation });
+            let mut stands =
+                stands.into_iter().map(|(term, incarnation)| Writer { term, incarnation });
             let other = stands.clone().find(|stands| *stands != me);
-            must_be(other.or(stands.last()), me)?;
+            must_be(other.or(stands.next()), me)?;
             put(session, include_str!("put_slots.sql"), slots, rows::put_slot).await?;
             Ok(session.conn.query_drop("COMMIT").await?)
         })

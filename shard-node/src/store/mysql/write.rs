@@ -52,17 +52,18 @@ async fn change_heads(session: &mut Session, heads: &[HeadChange]) -> Result<(),
         heads.into_iter().partition(|change| change.expected_ver == 0);
     for run in runs(known.len(), ROWS_MAX) {
         let known = &known[run];
-        let values = flat(known, |change, values| rows::put_head(change, values));
+        let values = flat(known, put_head);
         let changed = session.write(include_str!("change_heads.sql"), known.len(), values).await?;
         if Ok(changed) != u64::try_from(2 * known.len()) {
             return Err(CommitError::Stale);
         }
     }
-    put(session, include_str!("insert_heads.sql"), &new, |change, values| {
-        rows::put_head(change, values);
-    })
-    .await
-    .map_err(stale_if_there)
+    let inserted = put(session, include_str!("insert_heads.sql"), &new, put_head).await;
+    inserted.map_err(stale_if_there)
+}
+
+fn put_head(change: &&HeadChange, values: &mut Vec<Value>) {
+    rows::put_head(change, values);
 }
 
 /// A row that is there already, where memory says that it is not.
