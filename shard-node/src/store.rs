@@ -31,7 +31,8 @@ pub trait Store: Send + Sync {
 
     /// Makes `term` the writer of all lanes, ending the sessions of an older writer first. Refused
     /// (`Fenced`) if a lane row has a higher term. Afterwards no transaction of an older term can
-    /// commit. Creates lane rows that are missing. Lane rows are locked in order.
+    /// commit. Creates lane rows that are missing. Lane rows are locked in order. On a server, all
+    /// sessions of the same user in this database end, so no other program may share that user.
     async fn take_over(&self, writer: Writer, lanes: u16) -> Result<(), StoreError>;
 
     /// The writer in the lane rows; None before the first takeover. A plain read.
@@ -47,12 +48,14 @@ pub trait Store: Send + Sync {
     // ---- Writing ----
 
     /// Stores all of it or nothing. First statement: the lane row in share mode. COMMIT is its own
-    /// packet, sent only after every other answer was read and found right.
+    /// packet, sent only after every other answer was read and found right. After `Unknown` nothing
+    /// is stored any more on this lane (`NotStored`) until `settle` has answered.
     async fn commit(&self, lane: u16, writes: &WriteSet) -> Result<(), CommitError>;
 
     /// After `CommitError::Unknown`: ends the connection that sent the COMMIT, waits until its
     /// transaction is gone, and says whether the journal row with this position and nonce is there,
-    /// that is, whether everything of that commit is. Repeat until it answers.
+    /// that is, whether everything of that commit is. True also if the row has gone out and was
+    /// deleted meanwhile. Repeat until it answers.
     async fn settle(&self, lane: u16, position: u64, nonce: u64) -> Result<bool, StoreError>;
 
     // ---- Reading: each answer is one consistent state, not older than the call ----
@@ -100,7 +103,8 @@ pub trait Store: Send + Sync {
     /// One member, also one who left.
     async fn member(&self, chat: u64, user: u64) -> Result<Option<MemberRow>, StoreError>;
 
-    /// The time of the chat's last message accepted at or before `as_of_ms`; its creation if none.
+    /// The time of the chat's last message accepted at or before `as_of_ms`; its creation if none; 0
+    /// if there is no such chat.
     async fn activity_as_of(&self, chat: u64, as_of_ms: i64) -> Result<i64, StoreError>;
 
     // ---- What has still to go out ----
@@ -116,7 +120,8 @@ pub trait Store: Send + Sync {
     async fn lane_positions(&self) -> Result<Vec<LanePositions>, StoreError>;
 
     /// The lane's journal is on the bus up to `relayed`, and its senders' cursors are stored up to
-    /// `covered`; rows up to the lower of both are deleted. Positions never go down.
+    /// `covered`; rows up to the lower of both are deleted. Positions never go down, and never pass
+    /// what is committed (`Corrupt`). A transaction with a flush of its own: call it now and then.
     async fn advance(&self, lane: u16, relayed: u64, covered: u64) -> Result<(), StoreError>;
 
     /// Outbox rows, oldest first per entity, at most `limit`.
