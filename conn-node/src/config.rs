@@ -39,6 +39,8 @@ pub struct Config {
     pub cors: bool,
     /// How often cursors taken by this node are written to their chats' shards.
     pub cursor_flush_every: Duration,
+    /// Cursors that another node took and did not write for this long are written by this one.
+    pub cursors_left_after: Duration,
 }
 
 /// A token secret guessed is every account lost.
@@ -63,6 +65,7 @@ impl Config {
             proxies: 0,
             cors: false,
             cursor_flush_every: Duration::from_secs(1),
+            cursors_left_after: Duration::from_secs(5),
         }
     }
 
@@ -127,6 +130,12 @@ impl Config {
                 "cursor-flush-every",
                 of.cursor_flush_every,
                 "how often read cursors are written to their chats' shards",
+            ),
+            cursors_left_after: span(
+                settings,
+                "cursors-left-after",
+                of.cursors_left_after,
+                "after what time cursors taken by another node are written",
             ),
             node: of.node,
             listen: of.listen,

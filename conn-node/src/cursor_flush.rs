@@ -17,20 +17,20 @@ use tracing::{debug, warn};
 const BATCH: usize = 500;
 /// Batches of one pass; what is left waits for the next.
 const BATCHES_MAX: usize = 20;
-/// Whoever took a mark has flushed it by then, or is not there any more.
-const LEFT_BEHIND: Duration = Duration::from_secs(5);
 /// For the last pass of a node that stops.
 const LAST_TIME_MAX: Duration = Duration::from_secs(3);
 
 /// Flushes every `config.cursor_flush_every` until stopped, and once more then.
 pub async fn run(node: Arc<Node>, stop: CancellationToken) {
     let every = node.config.cursor_flush_every;
-    let mut look_behind_at = Instant::now() + LEFT_BEHIND;
+    // Whoever took a mark has flushed it by then, or is not there any more.
+    let left_after = node.config.cursors_left_after;
+    let mut look_behind_at = Instant::now() + left_after;
     while timeout(every, stop.cancelled()).await.is_err() {
         flush_taken(&node).await;
         if look_behind_at <= Instant::now() {
-            flush_left_behind(&node).await;
-            look_behind_at = Instant::now() + LEFT_BEHIND;
+            flush_left_behind(&node, left_after).await;
+            look_behind_at = Instant::now() + left_after;
         }
     }
     if timeout(LAST_TIME_MAX, flush_taken(&node)).await.is_err() {
@@ -53,9 +53,9 @@ pub async fn flush_taken(node: &Node) {
 }
 
 /// What was left dirty in the cache for some time.
-async fn flush_left_behind(node: &Node) {
+async fn flush_left_behind(node: &Node, left_after: Duration) {
     for _ in 0..BATCHES_MAX {
-        let dirty = match node.cursors.dirty(LEFT_BEHIND, BATCH).await {
+        let dirty = match node.cursors.dirty(left_after, BATCH).await {
             Ok(dirty) => dirty,
             Err(error) => {
                 debug!(%error, "no look at cursors left behind");

@@ -1,8 +1,10 @@
 //! PUT /v1/chats/{chat}/read, and what becomes of a cursor.
 
-use crate::world::{Person, World, until, world, world_with};
+use crate::world::{Person, World, until, world, world_with, world_without_cache};
 use reqwest::Method;
 use serde_json::json;
+use shardline_backends::cursors::{Cursors, Mark};
+use shardline_domain::id::{ChatId, UserId};
 use std::time::Duration;
 
 struct Talk {
@@ -74,18 +76,50 @@ async fn a_cursor_shows_on_the_other_node_at_once_and_reaches_its_shard() {
 }
 
 #[tokio::test]
-async fn a_cursor_survives_the_loss_of_the_cache() {
+async fn a_cursor_survives_the_loss_of_the_cache_while_its_shard_is_away() {
     let talk = talk(world().await).await;
     let chat: u64 = talk.chat.parse().expect("a number");
-    talk.world.toy.take_down(chat);
-    // Its shard is away, so the chat cannot be asked; what was checked a moment ago is believed.
-    talk.world.toy.bring_back(chat);
     assert_eq!(talk.read(3).await, 3);
     talk.world.toy.take_down(chat);
+    // The membership was looked at a moment ago.
     assert_eq!(talk.read(6).await, 6);
     talk.world.cursors.wipe();
     talk.world.toy.bring_back(chat);
     until("the shard has it", async || talk.stored() == Some(6)).await;
+    talk.world.stop().await;
+}
+
+#[tokio::test]
+async fn a_cursor_left_behind_in_the_cache_is_flushed_by_others() {
+    let soon = |config: &mut shardline_conn_node::config::Config| {
+        config.cursors_left_after = Duration::from_millis(200);
+    };
+    let talk = talk(world_with(soon).await).await;
+    let id = |text: &str| text.parse::<u64>().expect("a number");
+    let mark = Mark {
+        chat: ChatId::new(id(&talk.chat)).expect("an id"),
+        user: UserId::new(id(&talk.bob.id)).expect("an id"),
+        seq: 8,
+    };
+    // As a node would have that died right after.
+    talk.world.cursors.merge(&[mark]).await.expect("in memory");
+    assert_eq!(talk.shown(0).await, (8, 2));
+    until("the shard has it", async || talk.stored() == Some(8)).await;
+    talk.world.stop().await;
+}
+
+#[tokio::test]
+async fn without_the_cache_a_cursor_goes_to_its_shard_before_it_is_answered() {
+    let talk = talk(world_without_cache().await).await;
+    assert_eq!(talk.read(9).await, 9);
+    assert_eq!(talk.stored(), Some(9));
+    assert_eq!(talk.shown(1).await, (9, 1));
+    assert_eq!(talk.read(4).await, 9);
+    let chat: u64 = talk.chat.parse().expect("a number");
+    talk.world.toy.take_down(chat);
+    let path = format!("/v1/chats/{}/read", talk.chat);
+    let reply = talk.world.put(&talk.bob, &path, json!({"seq": 10})).await;
+    reply.problem(503, "try_again", "");
     talk.world.stop().await;
 }
 

@@ -1,14 +1,18 @@
 //! Running conn-nodes, and the one place that knows how to call them.
 
 use crate::toy::{ADDRESS, Toy, ToyConnect};
+use async_trait::async_trait;
 use reqwest::{Client, Method};
 use serde_json::{Value, json};
+use shardline_backends::Unavailable;
 use shardline_backends::cursors::memory::MemoryCursors;
+use shardline_backends::cursors::{Cursors, Mark};
 use shardline_backends::presence::memory::MemoryPresence;
 use shardline_conn_node::ConnNode;
 use shardline_conn_node::config::Config;
 use shardline_daemon::health::Health;
 use shardline_daemon::lifecycle::Lifecycle;
+use shardline_domain::id::{ChatId, UserId};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -51,8 +55,22 @@ pub(crate) async fn world() -> World {
 }
 
 pub(crate) async fn world_with(change: impl Fn(&mut Config)) -> World {
+    let cursors = Arc::new(MemoryCursors::new());
+    world_on(cursors.clone(), cursors, change).await
+}
+
+/// As if Redis were away.
+pub(crate) async fn world_without_cache() -> World {
+    world_on(Arc::new(MemoryCursors::new()), Arc::new(NoCursors), |_| {}).await
+}
+
+async fn world_on(
+    cursors: Arc<MemoryCursors>,
+    used: Arc<dyn Cursors>,
+    change: impl Fn(&mut Config),
+) -> World {
     let (toy, lifecycle) = (Toy::new(), Lifecycle::new());
-    let (presence, cursors) = (Arc::new(MemoryPresence::new()), Arc::new(MemoryCursors::new()));
+    let presence = Arc::new(MemoryPresence::new());
     let mut nodes = Vec::new();
     for name in ["node-1", "node-2"] {
         let listen = "127.0.0.1:0".parse().expect("an address");
@@ -64,14 +82,8 @@ pub(crate) async fn world_with(change: impl Fn(&mut Config)) -> World {
         change(&mut config);
         let connect = Arc::new(ToyConnect(toy.clone()));
         let health = Health::new();
-        let node = ConnNode::start(
-            config,
-            connect,
-            presence.clone(),
-            cursors.clone(),
-            &lifecycle,
-            &health,
-        );
+        let node =
+            ConnNode::start(config, connect, presence.clone(), used.clone(), &lifecycle, &health);
         nodes.push(node.await.expect("starts").local_addr());
         until("the node is ready", async || health.is_ready()).await;
     }
@@ -79,9 +91,35 @@ pub(crate) async fn world_with(change: impl Fn(&mut Config)) -> World {
     World { toy, cursors, nodes, lifecycle, client }
 }
 
+struct NoCursors;
+
+fn away<T>() -> Result<T, Unavailable> {
+    Err(Unavailable { system: "cursors", reason: "away".to_owned() })
+}
+
+#[async_trait]
+impl Cursors for NoCursors {
+    async fn merge(&self, _: &[Mark]) -> Result<Vec<u64>, Unavailable> {
+        away()
+    }
+
+    async fn get(&self, _: UserId, _: &[ChatId]) -> Result<Vec<Option<u64>>, Unavailable> {
+        away()
+    }
+
+    async fn dirty(&self, _: Duration, _: usize) -> Result<Vec<Mark>, Unavailable> {
+        away()
+    }
+
+    async fn flushed(&self, _: &[Mark]) -> Result<(), Unavailable> {
+        away()
+    }
+}
+
 /// Waits for what must come, not for a time.
 pub(crate) async fn until(what: &str, mut is_so: impl AsyncFnMut() -> bool) {
-    let deadline = Instant::now() + Duration::from_secs(10);
+    let limit = Duration::from_secs(10);
+    let deadline = Instant::now() + limit;
     while !is_so().await {
         assert!(Instant::now() < deadline, "{what} does not come");
         sleep(Duration::from_millis(5)).await;
