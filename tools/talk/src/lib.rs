@@ -1,1 +1,0 @@
-//! A line-based terminal client.
