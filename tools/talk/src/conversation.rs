@@ -25,12 +25,15 @@ pub(crate) struct Conversation {
     terminal: Terminal,
     name: String,
     desk: Desk,
-    /// Sends whose acknowledgement is to come; each ends with what to tell, if anything.
-    sending: JoinSet<Option<String>>,
+    /// Sends whose acknowledgement is to come.
+    sending: JoinSet<Sent>,
     /// The connection is lost, and the user knows.
     lost: bool,
     reading: JoinSet<()>,
 }
+
+/// (chat, seq) of a message that is stored, or what to tell.
+type Sent = std::result::Result<(u64, u64), String>;
 
 /// What to tell when something was asked for and did not work.
 type Answer<T> = std::result::Result<T, String>;
@@ -122,8 +125,7 @@ impl Conversation {
     fn show(&mut self, meanwhile: Meanwhile) -> Result<Option<u64>> {
         match meanwhile {
             Meanwhile::Seen(seen) => return Ok(self.saw(*seen)),
-            Meanwhile::Sent(Some(told)) => self.terminal.notice(&told),
-            Meanwhile::Sent(None) => {}
+            Meanwhile::Sent(sent) => self.sent(sent),
             Meanwhile::State(State::Connected { address, node }) => {
                 self.lost = false;
                 self.terminal.notice(&format!("connected to {node} at {address}"));
@@ -140,6 +142,13 @@ impl Conversation {
             Meanwhile::State(State::Stopped(stop)) => bail!("{stop}"),
         }
         Ok(None)
+    }
+
+    fn sent(&mut self, sent: Sent) {
+        match sent {
+            Ok((chat, seq)) => self.desk.sent(chat, seq),
+            Err(told) => self.terminal.notice(&told),
+        }
     }
 
     fn saw(&mut self, seen: Seen) -> Option<u64> {
@@ -202,11 +211,7 @@ impl Conversation {
 
     /// Waits for what was said to be acknowledged, and marked as read.
     async fn last_answers(&mut self) -> Result<()> {
-        while let Some(told) = self.sending.join_next().await {
-            if let Ok(Some(told)) = told {
-                self.terminal.notice(&told);
-            }
-        }
+        self.all_sent().await;
         while self.reading.join_next().await.is_some() {}
         // What came with the last acknowledgement is shown, too.
         while let Ok(seen) = self.seen.try_recv() {
@@ -269,18 +274,24 @@ impl Conversation {
         let pending: Pending =
             self.while_showing((self.client.clone(), text.clone()), send).await?;
         self.sending.spawn(async move {
-            let error = pending.await.err()?;
-            Some(format!("not sent, {error}: {}", crate::show::preview(&text)))
+            match pending.await {
+                Ok(ack) => Ok((chat, ack.seq.unwrap_or(0))),
+                Err(error) => Err(format!("{error}: {}", crate::show::preview(&text))),
+            }
         });
         // Piped: the next line may depend on it.
         if !self.terminal.interactive {
-            while let Some(told) = self.sending.join_next().await {
-                if let Ok(Some(told)) = told {
-                    self.terminal.notice(&told);
-                }
-            }
+            self.all_sent().await;
         }
         Ok(())
+    }
+
+    async fn all_sent(&mut self) {
+        while let Some(sent) = self.sending.join_next().await {
+            if let Ok(sent) = sent {
+                self.sent(sent);
+            }
+        }
     }
 
     async fn chats(&mut self) -> Result<Answer<()>> {
@@ -401,7 +412,6 @@ impl Conversation {
         let ask = async |(http, token): (Http, String)| http.remove_member(&token, chat, me).await;
         match self.while_showing((self.http.clone(), self.client.token()), ask).await? {
             Ok(()) => {
-                self.terminal.notice(&format!("you left {}", self.desk.title(chat)));
                 self.desk.closed();
                 Ok(Ok(()))
             }
@@ -479,20 +489,21 @@ impl Conversation {
 enum Meanwhile {
     Seen(Box<Seen>),
     State(State),
-    /// A send ended; what to tell, if it failed.
-    Sent(Option<String>),
+    Sent(Sent),
 }
 
 /// Safe to drop and call again.
 async fn next(
     seen: &mut mpsc::Receiver<Seen>,
     state: &mut watch::Receiver<State>,
-    sending: &mut JoinSet<Option<String>>,
+    sending: &mut JoinSet<Sent>,
 ) -> Meanwhile {
     tokio::select! {
         Some(seen) = seen.recv() => Meanwhile::Seen(Box::new(seen)),
         Ok(()) = state.changed() => Meanwhile::State(state.borrow_and_update().clone()),
-        Some(told) = sending.join_next() => Meanwhile::Sent(told.ok().flatten()),
+        Some(sent) = sending.join_next() => {
+            Meanwhile::Sent(sent.unwrap_or_else(|error| Err(error.to_string())))
+        }
         // The client is gone without having said why.
         else => Meanwhile::State(State::Stopped(Stop::Here)),
     }

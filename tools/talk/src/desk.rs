@@ -142,6 +142,13 @@ impl Desk {
         self.open.as_ref().and_then(|open| open.own_seq)
     }
 
+    /// This user's message is stored; its event may come later.
+    pub(crate) fn sent(&mut self, chat: u64, seq: u64) {
+        if let Some(open) = self.open.as_mut().filter(|open| open.chat == chat) {
+            open.own_seq = open.own_seq.max(Some(seq));
+        }
+    }
+
     /// What to mark as read: the open chat up to what was shown, if that is news.
     pub(crate) fn take_read(&mut self) -> Option<(u64, u64)> {
         let open = self.open.as_mut().filter(|open| open.read_seq < open.head_seq)?;
@@ -169,10 +176,15 @@ impl Desk {
             item.ended = changed.ended;
         }
         if let Some(member) = event.member {
-            let what = if member.left_ver.is_some() { "left" } else { "joined" };
-            let who = if member.user == self.me { "you".to_owned() } else { "somebody".to_owned() };
             let title = self.title(event.chat);
-            return is_open.then(|| Told::Notice(format!("{who} {what} {title}: /who tells")));
+            if member.user == self.me && member.left_ver.is_some() {
+                if is_open {
+                    self.closed();
+                }
+                return Some(Told::Notice(format!("you are no longer in {title}")));
+            }
+            let what = if member.left_ver.is_some() { "left" } else { "is in" };
+            return is_open.then(|| Told::Notice(format!("somebody {what} {title}: /who tells")));
         }
         let Some(message) = event.message else {
             let title = self.title(event.chat);
@@ -203,7 +215,7 @@ impl Desk {
         if let Some(open) = self.open.as_mut().filter(|_| is_open) {
             open.head_seq = open.head_seq.max(message.seq);
             if mine {
-                open.own_seq = Some(message.seq);
+                open.own_seq = open.own_seq.max(Some(message.seq));
                 open.read_seq = open.read_seq.max(message.seq);
             }
             return Some(Told::Message(Box::new(message)));
@@ -306,6 +318,9 @@ mod tests {
         desk.opened(&page);
         assert_eq!((desk.own_latest(), desk.oldest()), (Some(4), Some(4)));
         desk.event(message(10, 2, 5, "theirs"));
+        // Acknowledged before it is seen.
+        desk.sent(10, 6);
+        assert_eq!(desk.own_latest(), Some(6));
         desk.event(message(10, ME, 6, "mine again"));
         assert_eq!(desk.own_latest(), Some(6));
         let mut deleted = message(10, ME, 6, "");
