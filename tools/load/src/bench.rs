@@ -94,7 +94,9 @@ pub async fn bench(plan: BenchPlan) -> Result<bool> {
     let report = report?;
     dropped.context("dropping the raw measurements' database")?;
     if plan.json {
-        println!("{}", serde_json::to_string_pretty(&report)?);
+        let mut summary = serde_json::to_value(&report)?;
+        summary["means"] = serde_json::to_value(report::means(&report))?;
+        println!("{summary:#}");
     } else {
         print!("{}", report::table(&report));
     }

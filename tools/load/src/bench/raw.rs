@@ -2,7 +2,7 @@
 //!
 //! The same tables and the same statements in the same order as a lane's commit on MySQL: the fence in
 //! share mode, heads by compare-and-set, messages by one prepared multi-row insert, one journal row,
-//! then COMMIT as its own packet. A batch is messages of sixteen chats, sixteen of each, as senders with
+//! then COMMIT as its own packet (tests compare tables and statements with the shard-node's). A batch is messages of sixteen chats, sixteen of each, as senders with
 //! sixteen in flight make it. Nothing is decided, nothing acknowledged, nobody told.
 
 use crate::measure::{Percentiles, latencies, micros, percentiles};
@@ -280,4 +280,47 @@ impl Raw {
 /// Spread over the id space, as real chats are.
 fn entity(chat: u64) -> u64 {
     (chat + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 1
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::path::Path;
+
+    fn file(path: &str) -> String {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+        std::fs::read_to_string(root.join(path)).expect(path)
+    }
+
+    /// Without comments, and however it is laid out.
+    fn bare(sql: &str) -> String {
+        let lines = sql.lines().filter(|line| !line.trim_start().starts_with("--"));
+        let words: Vec<&str> = lines.flat_map(str::split_whitespace).collect();
+        words.join(" ").replace("( ", "(").replace(" )", ")")
+    }
+
+    fn row(columns: usize) -> String {
+        format!("[[({})]]", vec!["?"; columns].join(", "))
+    }
+
+    #[test]
+    fn the_tables_are_the_shard_nodes() {
+        for (table, name) in
+            TABLES.iter().zip(["0001-lanes", "0004-heads", "0005-messages", "0013-journal"])
+        {
+            let migration = file(&format!("migrations/shard/mysql/{name}/up.sql"));
+            assert_eq!(bare(table), bare(&migration.replace(" IF NOT EXISTS", "")), "{name}");
+        }
+    }
+
+    #[test]
+    fn the_statements_are_the_shard_nodes() {
+        let theirs = |name: &str| bare(&file(&format!("shard-node/src/store/mysql/{name}.sql")));
+        let messages = format!("{INSERT_MESSAGES}{}", row(13));
+        assert_eq!(bare(&messages), theirs("insert_messages"));
+        let heads = format!("{INSERT_HEADS}{}{CHANGE_HEADS}", row(6));
+        assert_eq!(bare(&heads), theirs("change_heads"));
+        let journal = INSERT_JOURNAL.replace("(0,", "(?,");
+        assert_eq!(bare(&journal), theirs("insert_journal"));
+    }
 }

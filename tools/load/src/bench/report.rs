@@ -3,7 +3,33 @@
 use crate::bench::processes::{Kind, Spent};
 use crate::bench::{ClusterRound, Report};
 use crate::run::percentile_line;
+use serde::Serialize;
 use std::fmt::Write;
+
+/// The figures that the whole bench is about.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub(crate) struct Means {
+    /// Rows per second.
+    pub(crate) raw: f64,
+    /// Acknowledged and delivered messages per second.
+    pub(crate) cluster: f64,
+    pub(crate) b_over_a: f64,
+    /// Of our processes, per acknowledged and delivered message.
+    pub(crate) our_cpu_us: f64,
+    /// The database's CPU time per row, cluster against raw; if the database was among the processes.
+    pub(crate) database_over_raw: Option<f64>,
+}
+
+pub(crate) fn means(report: &Report) -> Means {
+    let both = |round: &ClusterRound| round.acked_per_second.min(round.delivered_per_second);
+    let raw = mean(report.raw.iter().map(|round| round.measured.rows_per_second));
+    let cluster = mean(report.cluster.iter().map(both));
+    let spent = |kind| mean(report.cluster.iter().map(|round| of_kind(&round.spent, kind)));
+    let raw_database = mean(report.raw.iter().map(|round| of_kind(&round.spent, Kind::Database)));
+    let database_over_raw = (0.0 < raw_database).then(|| spent(Kind::Database) / raw_database);
+    let our_cpu_us = spent(Kind::Ours) * 1000.0;
+    Means { raw, cluster, b_over_a: cluster / raw, our_cpu_us, database_over_raw }
+}
 
 pub(crate) fn table(report: &Report) -> String {
     let mut table = String::new();
@@ -30,11 +56,8 @@ fn write_table(table: &mut String, report: &Report) -> std::fmt::Result {
     for round in &report.cluster {
         write_round(table, round)?;
     }
-    let raw = mean(report.raw.iter().map(|round| round.measured.rows_per_second));
-    let through = mean(
-        report.cluster.iter().map(|round| round.acked_per_second.min(round.delivered_per_second)),
-    );
-    writeln!(table, "b/a: {through:.0} / {raw:.0} = {:.3}", through / raw)?;
+    let Means { raw, cluster, b_over_a, .. } = means(report);
+    writeln!(table, "b/a: {cluster:.0} / {raw:.0} = {b_over_a:.3}")?;
     write_cpu(table, report)?;
     writeln!(table, "(c) one in flight")?;
     for single in &report.single_commits {
@@ -79,12 +102,10 @@ fn write_cpu(table: &mut String, report: &Report) -> std::fmt::Result {
         };
         writeln!(table, "    {:<20} {mean:>8.4} {kind}", spent.name)?;
     }
-    let ours = mean(report.cluster.iter().map(|round| of_kind(&round.spent, Kind::Ours)));
-    let stored = mean(report.cluster.iter().map(|round| of_kind(&round.spent, Kind::Database)));
-    let raw = mean(report.raw.iter().map(|round| of_kind(&round.spent, Kind::Database)));
-    writeln!(table, "    {:<20} {ours:>8.4}", "ours together")?;
-    if 0.0 < raw {
-        writeln!(table, "    the database per row, against raw: {:.2} times", stored / raw)?;
+    let Means { our_cpu_us, database_over_raw, .. } = means(report);
+    writeln!(table, "    {:<20} {:>8.4}", "ours together", our_cpu_us / 1000.0)?;
+    if let Some(times) = database_over_raw {
+        writeln!(table, "    the database per row, against raw: {times:.2} times")?;
     }
     Ok(())
 }
