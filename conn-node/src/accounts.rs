@@ -1,9 +1,9 @@
 //! Accounts: to register, to log in and out, and what others see of a user.
 
-pub mod log_in;
-pub mod register;
-pub mod rules;
-pub mod users;
+pub(crate) mod log_in;
+pub(crate) mod register;
+pub(crate) mod rules;
+pub(crate) mod users;
 
 use crate::calls::{answered, call};
 use crate::node::Node;

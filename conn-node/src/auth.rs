@@ -1,16 +1,19 @@
 //! Who is asking: access tokens, refresh tokens, passwords, and the sessions that ended early. Keys
 //! and the time come in as arguments; nothing here does IO.
 
-pub mod access;
-pub mod bearer;
-pub mod keys;
-pub mod password;
-pub mod refresh;
-pub mod revoked;
+mod access;
+pub(crate) mod bearer;
+mod keys;
+mod password;
+pub(crate) mod refresh;
+mod revoked;
+mod sessions;
 
 pub use keys::Keys;
-pub use password::{Cost, Passwords};
-pub use revoked::Revoked;
+pub use password::Cost;
+pub(crate) use password::Passwords;
+pub(crate) use revoked::Revoked;
+pub(crate) use sessions::SeenSessions;
 
 use shardline_domain::id::{SessionId, UserId};
 

@@ -1,16 +1,16 @@
 //! Chats as their members see them: the list, one item, what is done in them. Used by HTTP and by
 //! sockets alike; each function checks what needs no shard and leaves the rest to the chat's shard.
 
-pub mod change;
-pub mod create;
-pub mod item;
-pub mod list;
-pub mod members;
-pub mod messages;
+pub(crate) mod change;
+pub(crate) mod create;
+pub(crate) mod item;
+pub(crate) mod list;
+pub(crate) mod members;
+pub(crate) mod messages;
 mod order;
 
-pub use item::item;
-pub use list::{PageRequest, page};
+pub(crate) use item::item;
+pub(crate) use list::{PageRequest, page};
 
 use shardline_domain::limits::{PAGE_MESSAGES_DEFAULT, PAGE_MESSAGES_MAX};
 use shardline_wire::refusal::{Code, Refusal};
@@ -19,7 +19,7 @@ use shardline_wire::refusal::{Code, Refusal};
 ///
 /// # Errors
 /// BAD_REQUEST below 1.
-pub fn page_limit(asked: Option<u64>) -> Result<u64, Refusal> {
+pub(crate) fn page_limit(asked: Option<u64>) -> Result<u64, Refusal> {
     match asked {
         None => Ok(PAGE_MESSAGES_DEFAULT),
         Some(0) => Err(Refusal::of_field(Code::BadRequest, "limit", "limit is at least 1")),
@@ -31,7 +31,7 @@ pub fn page_limit(asked: Option<u64>) -> Result<u64, Refusal> {
 ///
 /// # Errors
 /// BAD_REQUEST above 2^63 - 1, naming the field.
-pub fn number(field: &str, value: u64) -> Result<u64, Refusal> {
+pub(crate) fn number(field: &str, value: u64) -> Result<u64, Refusal> {
     if i64::try_from(value).is_ok() {
         return Ok(value);
     }
@@ -39,7 +39,7 @@ pub fn number(field: &str, value: u64) -> Result<u64, Refusal> {
     Err(Refusal::of_field(Code::BadRequest, field, why))
 }
 
-pub fn optional_number(field: &str, value: Option<u64>) -> Result<Option<u64>, Refusal> {
+pub(crate) fn optional_number(field: &str, value: Option<u64>) -> Result<Option<u64>, Refusal> {
     value.map(|value| number(field, value)).transpose()
 }
 

@@ -21,7 +21,7 @@ const BATCHES_MAX: usize = 20;
 const LAST_TIME_MAX: Duration = Duration::from_secs(3);
 
 /// Flushes every `config.cursor_flush_every` until stopped, and once more then.
-pub async fn run(node: Arc<Node>, stop: CancellationToken) {
+pub(crate) async fn run(node: Arc<Node>, stop: CancellationToken) {
     let every = node.config.cursor_flush_every;
     // Whoever took a mark has flushed it by then, or is not there any more.
     let left_after = node.config.cursors_left_after;
@@ -39,7 +39,7 @@ pub async fn run(node: Arc<Node>, stop: CancellationToken) {
 }
 
 /// What this node keeps.
-pub async fn flush_taken(node: &Node) {
+pub(crate) async fn flush_taken(node: &Node) {
     let kept = node.cursors_here.kept(BATCH * BATCHES_MAX);
     for batch in kept.chunks(BATCH) {
         let missing = flush(node, batch).await;

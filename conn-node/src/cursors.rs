@@ -27,7 +27,7 @@ const CHECKED_TIME: Duration = Duration::from_secs(2);
 type Key = (UserId, ChatId);
 
 /// What this node knows of cursors.
-pub struct CursorsHere {
+pub(crate) struct CursorsHere {
     taken: Mutex<HashMap<Key, u64>>,
     checked: Mutex<LruCache<Key, Checked>>,
 }
@@ -50,7 +50,7 @@ impl Default for CursorsHere {
 }
 
 impl CursorsHere {
-    pub fn new() -> CursorsHere {
+    pub(crate) fn new() -> CursorsHere {
         CursorsHere::default()
     }
 
@@ -93,7 +93,12 @@ impl CursorsHere {
 /// # Errors
 /// Those of the chat's shard for who is not a member. If neither the cache nor the shard takes it,
 /// the shard's.
-pub async fn read(node: &Node, user: UserId, chat: ChatId, seq: u64) -> Result<u64, Refusal> {
+pub(crate) async fn read(
+    node: &Node,
+    user: UserId,
+    chat: ChatId,
+    seq: u64,
+) -> Result<u64, Refusal> {
     let checked = check(node, user, chat, seq).await?;
     let mark = Mark { chat, user, seq: seq.min(checked.head_seq) };
     match node.cursors.merge(&[mark]).await {
@@ -145,7 +150,7 @@ pub(crate) async fn store(node: &Node, marks: &[Mark]) -> Result<Vec<CursorMark>
 }
 
 /// The user's cursors in these chats that may not be stored yet: in the cache, or kept here.
-pub async fn known(node: &Node, user: UserId, chats: &[u64]) -> HashMap<u64, u64> {
+pub(crate) async fn known(node: &Node, user: UserId, chats: &[u64]) -> HashMap<u64, u64> {
     let chats: Vec<ChatId> = chats.iter().filter_map(|chat| ChatId::new(*chat).ok()).collect();
     if chats.is_empty() {
         return HashMap::new();

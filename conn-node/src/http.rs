@@ -5,6 +5,7 @@ mod accounts;
 mod body;
 mod chats;
 mod cors;
+mod listener;
 mod members;
 mod messages;
 mod path;
@@ -20,13 +21,21 @@ use axum::extract::DefaultBodyLimit;
 use axum::http::StatusCode;
 use axum::middleware::{from_fn, from_fn_with_state};
 use axum::routing::{MethodRouter, delete, get, patch, post, put};
+use axum::serve::ListenerExt;
+use listener::BoundedListener;
 use shardline_domain::error::Code;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::net::TcpListener;
 
 /// A message of 16 KiB whose every byte JSON writes with six.
 const BODY_BYTES_MAX: usize = 128 * 1024;
+
+/// Connections for requests, when all sockets there may be are open.
+const HTTP_CONNECTIONS: usize = 1_024;
+/// A socket ends by its own rule first.
+const SILENCE_BEYOND_IDLE: Duration = Duration::from_secs(15);
 
 /// One method of one path.
 pub struct Route {
@@ -67,7 +76,7 @@ pub fn routes() -> Vec<Route> {
 }
 
 /// All of it, with a problem document for whatever fits no route.
-pub fn router(node: Arc<Node>) -> Router {
+pub(crate) fn router(node: Arc<Node>) -> Router {
     let all = routes()
         .into_iter()
         .fold(Router::new(), |all, route| all.route(route.path, route.handler))
@@ -85,12 +94,14 @@ pub fn router(node: Arc<Node>) -> Router {
 
 /// Answers clients until the node drains, then finishes what is under way. Sockets end by
 /// themselves.
-pub async fn serve(node: Arc<Node>, listener: TcpListener) -> std::io::Result<()> {
+pub(crate) async fn serve(node: Arc<Node>, listener: TcpListener) -> std::io::Result<()> {
     let draining = node.draining.clone();
+    let config = node.config.clone();
     let app = router(node).into_make_service_with_connect_info::<SocketAddr>();
-    let listener = axum::serve::ListenerExt::tap_io(listener, |stream| {
-        // Small answers at once; if the option cannot be set they only come later.
-        let _ = stream.set_nodelay(true);
-    });
+    let connections_max = config.connections_max + HTTP_CONNECTIONS;
+    let silence_max = config.idle + SILENCE_BEYOND_IDLE;
+    let listener = BoundedListener::new(listener, connections_max, silence_max);
+    // Only a listener that is tapped tells handlers the peer's address.
+    let listener = ListenerExt::tap_io(listener, |_| {});
     axum::serve(listener, app).with_graceful_shutdown(draining.cancelled_owned()).await
 }

@@ -4,23 +4,23 @@
 //! the session's queue. What others did comes from routers through `push` to the `hub`, which knows
 //! who on this node wants it.
 
-pub mod accounts;
+mod accounts;
 mod announce;
 pub mod auth;
 mod beacon;
 mod calls;
-pub mod chats;
+mod chats;
 pub mod config;
-pub mod cursor_flush;
-pub mod cursors;
+mod cursor_flush;
+mod cursors;
 pub mod http;
 mod hub;
-pub mod metrics;
+mod metrics;
 mod node;
 mod page;
 mod presence;
-pub mod problem;
-pub mod profiles;
+mod problem;
+mod profiles;
 mod push;
 pub mod rate_limit;
 mod repair;

@@ -3,8 +3,8 @@
 use anyhow::Context;
 use shardline_backends::cursors::Cursors;
 use shardline_backends::cursors::memory::MemoryCursors;
-use shardline_backends::presence::memory::MemoryPresence;
 use shardline_backends::presence::Presence;
+use shardline_backends::presence::memory::MemoryPresence;
 use shardline_conn_node::ConnNode;
 use shardline_conn_node::config::Config;
 use shardline_daemon::config::Settings;

@@ -1,6 +1,6 @@
 //! What every part of a conn-node shares: its configuration, routers, sessions and outside systems.
 
-use crate::auth::{Keys, Passwords, Revoked};
+use crate::auth::{Keys, Passwords, Revoked, SeenSessions};
 use crate::config::Config;
 use crate::cursors::CursorsHere;
 use crate::hub::{Hub, Repair};
@@ -20,30 +20,29 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-pub struct Node {
-    pub config: Config,
-    /// Random, new at every start.
-    pub boot: u64,
+pub(crate) struct Node {
+    pub(crate) config: Config,
     /// Calls to the rest of the system.
-    pub routers: Routers,
+    pub(crate) routers: Routers,
     /// Sessions of this node and the chats they follow.
-    pub hub: Hub,
+    pub(crate) hub: Hub,
     /// Whether routers may rely on presence for this node.
-    pub announcer: Announcer,
-    pub presence: Arc<dyn Presence>,
-    pub cursors: Arc<dyn Cursors>,
+    pub(crate) announcer: Announcer,
+    pub(crate) presence: Arc<dyn Presence>,
+    pub(crate) cursors: Arc<dyn Cursors>,
     /// Cursors this node took and has still to flush.
-    pub cursors_here: CursorsHere,
-    pub keys: Keys,
-    pub revoked: Revoked,
-    pub passwords: Passwords,
-    pub profiles: Profiles,
-    pub rate_limits: RateLimits,
-    pub lifecycle: Lifecycle,
+    pub(crate) cursors_here: CursorsHere,
+    pub(crate) keys: Keys,
+    pub(crate) revoked: Revoked,
+    pub(crate) seen_sessions: SeenSessions,
+    pub(crate) passwords: Passwords,
+    pub(crate) profiles: Profiles,
+    pub(crate) rate_limits: RateLimits,
+    pub(crate) lifecycle: Lifecycle,
     /// Cancelled when the node begins to drain: nothing new is accepted.
-    pub draining: CancellationToken,
+    pub(crate) draining: CancellationToken,
     /// Every open connection's task.
-    pub connections: TaskTracker,
+    pub(crate) connections: TaskTracker,
 }
 
 impl Node {
@@ -72,12 +71,12 @@ impl Node {
                 routers: Routers::new(connect, hello, config.routers.clone(), sink_of),
                 hub,
                 announcer: Announcer::new(mark),
-                boot,
                 presence,
                 cursors,
                 cursors_here: CursorsHere::new(),
                 keys: Keys::derive(&config.secret),
                 revoked: Revoked::new(),
+                seen_sessions: SeenSessions::new(),
                 passwords,
                 profiles: Profiles::new(),
                 rate_limits: RateLimits::new(&config.rates),

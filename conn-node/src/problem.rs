@@ -16,35 +16,35 @@ const RETRY_AFTER_MS: u64 = 1_000;
 
 /// One error, ready to be shown.
 #[derive(Clone, PartialEq, Debug)]
-pub struct Problem {
-    pub status: StatusCode,
-    pub code: Code,
-    pub message: String,
+pub(crate) struct Problem {
+    pub(crate) status: StatusCode,
+    pub(crate) code: Code,
+    pub(crate) message: String,
     /// What in the request it is about.
-    pub field: Option<String>,
-    pub retry_after_ms: Option<u64>,
+    pub(crate) field: Option<String>,
+    pub(crate) retry_after_ms: Option<u64>,
 }
 
-pub type Answer<T> = Result<T, Problem>;
+pub(crate) type Answer<T> = Result<T, Problem>;
 
 impl Problem {
-    pub fn new(code: Code, message: impl Into<String>) -> Problem {
+    pub(crate) fn new(code: Code, message: impl Into<String>) -> Problem {
         let status =
             StatusCode::from_u16(codes::http_status(code)).expect("the table has statuses");
         let retry_after_ms = (code.retry() == Retry::Later).then_some(RETRY_AFTER_MS);
         Problem { status, code, message: message.into(), field: None, retry_after_ms }
     }
 
-    pub fn bad_field(field: impl Into<String>, message: impl Into<String>) -> Problem {
+    pub(crate) fn bad_field(field: impl Into<String>, message: impl Into<String>) -> Problem {
         Problem { field: Some(field.into()), ..Problem::new(Code::BadRequest, message) }
     }
 
-    pub fn not_found(message: impl Into<String>) -> Problem {
+    pub(crate) fn not_found(message: impl Into<String>) -> Problem {
         Problem::new(Code::NotFound, message)
     }
 
     /// As it travels inside, for those who answer in another form than HTTP's.
-    pub fn into_refusal(self) -> Refusal {
+    pub(crate) fn into_refusal(self) -> Refusal {
         let code = match self.code {
             Code::BadRequest => WireCode::BadRequest,
             Code::TooLarge => WireCode::TooLarge,
@@ -69,7 +69,7 @@ impl Problem {
     }
 
     /// With a status the table does not give its code: those of HTTP itself.
-    pub fn with_status(self, status: StatusCode) -> Problem {
+    pub(crate) fn with_status(self, status: StatusCode) -> Problem {
         Problem { status, ..self }
     }
 }

@@ -18,7 +18,7 @@ const FRESH_TIME: Duration = Duration::from_secs(2);
 /// Some 200 bytes each.
 const PROFILES_MAX: NonZeroUsize = NonZeroUsize::new(50_000).expect("not zero");
 
-pub struct Profiles(Mutex<LruCache<u64, (User, Instant)>>);
+pub(crate) struct Profiles(Mutex<LruCache<u64, (User, Instant)>>);
 
 impl Default for Profiles {
     fn default() -> Profiles {
@@ -27,12 +27,12 @@ impl Default for Profiles {
 }
 
 impl Profiles {
-    pub fn new() -> Profiles {
+    pub(crate) fn new() -> Profiles {
         Profiles::default()
     }
 
     /// What was just read or changed.
-    pub fn put(&self, user: User) {
+    pub(crate) fn put(&self, user: User) {
         self.0.lock().put(user.user, (user, Instant::now()));
     }
 

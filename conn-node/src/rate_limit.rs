@@ -44,7 +44,7 @@ impl Default for Rates {
 }
 
 impl Rates {
-    pub fn read(settings: &mut Settings, is_local: bool) -> Rates {
+    pub(crate) fn read(settings: &mut Settings, is_local: bool) -> Rates {
         let of = Rates::default();
         let mut count = |key, default: NonZeroU32, doc| {
             let given = settings.or(key, default.get(), doc);
@@ -75,7 +75,7 @@ impl Rates {
 }
 
 /// The buckets of this node.
-pub struct RateLimits {
+pub(crate) struct RateLimits {
     registrations: DefaultKeyedRateLimiter<IpAddr>,
     log_ins: DefaultKeyedRateLimiter<IpAddr>,
     sends: DefaultKeyedRateLimiter<u64>,
@@ -84,7 +84,7 @@ pub struct RateLimits {
 }
 
 impl RateLimits {
-    pub fn new(rates: &Rates) -> RateLimits {
+    pub(crate) fn new(rates: &Rates) -> RateLimits {
         let double = |rate: NonZeroU32| rate.saturating_mul(NonZeroU32::MIN.saturating_add(1));
         let send_quota =
             Quota::per_second(rates.sends_a_second).allow_burst(double(rates.sends_a_second));
@@ -97,16 +97,16 @@ impl RateLimits {
         }
     }
 
-    pub fn check_registration(&self, from: IpAddr) -> Result<(), Problem> {
+    pub(crate) fn check_registration(&self, from: IpAddr) -> Result<(), Problem> {
         self.check_address(&self.registrations, from, "registrations from this address")
     }
 
-    pub fn check_log_in(&self, from: IpAddr) -> Result<(), Problem> {
+    pub(crate) fn check_log_in(&self, from: IpAddr) -> Result<(), Problem> {
         self.check_address(&self.log_ins, from, "log-ins from this address")
     }
 
     /// How long to wait if the user has sent too much, in milliseconds.
-    pub fn check_send(&self, user: u64) -> Result<(), u64> {
+    pub(crate) fn check_send(&self, user: u64) -> Result<(), u64> {
         take_one(&self.sends, &user)
     }
 
@@ -125,7 +125,7 @@ impl RateLimits {
 
     /// Forgets whoever has not asked for as long as a bucket takes to fill. May be called often; it
     /// looks once in a while.
-    pub fn tend(&self, now: Instant) {
+    pub(crate) fn tend(&self, now: Instant) {
         let mut tended_at = self.tended_at.lock();
         if now < *tended_at + TEND_EVERY {
             return;
@@ -137,7 +137,7 @@ impl RateLimits {
     }
 }
 
-pub fn too_many(what: &str, wait_ms: u64) -> Problem {
+pub(crate) fn too_many(what: &str, wait_ms: u64) -> Problem {
     Problem {
         retry_after_ms: Some(wait_ms),
         ..Problem::new(Code::RateLimited, format!("too many {what}"))
@@ -170,7 +170,7 @@ fn network(from: IpAddr) -> IpAddr {
 
 /// The address a request came from: the connection's, or what the nearest believed proxy wrote.
 /// Anyone can write the entries before those of our own proxies.
-pub fn client_address(peer: IpAddr, forwarded_for: &[&str], proxies: usize) -> IpAddr {
+pub(crate) fn client_address(peer: IpAddr, forwarded_for: &[&str], proxies: usize) -> IpAddr {
     let entries: Vec<&str> =
         forwarded_for.iter().flat_map(|line| line.split(',')).map(str::trim).collect();
     let believed = entries.len().checked_sub(proxies).filter(|_| 0 < proxies);

@@ -16,32 +16,33 @@ use shardline_wire::internal::{
     CreateSession, Credentials, EndSession, GetCredentials, RefreshSession, SessionView,
 };
 use shardline_wire::refusal::{Code as WireCode, Refusal};
+use tokio::time::Instant;
 
 #[derive(Deserialize)]
-pub struct LogIn {
-    pub name: String,
-    pub password: String,
+pub(crate) struct LogIn {
+    pub(crate) name: String,
+    pub(crate) password: String,
     #[serde(default)]
-    pub device: Option<String>,
+    pub(crate) device: Option<String>,
 }
 
 /// What log-in and refresh answer: whoever has it acts as the user.
 #[derive(Serialize)]
-pub struct Session {
-    pub token: String,
-    pub expires_at_ms: i64,
-    pub refresh_token: String,
+pub(crate) struct Session {
+    pub(crate) token: String,
+    pub(crate) expires_at_ms: i64,
+    pub(crate) refresh_token: String,
     #[serde(with = "shardline_wire::json::id")]
-    pub user: u64,
+    pub(crate) user: u64,
     #[serde(with = "shardline_wire::json::id")]
-    pub session: u64,
+    pub(crate) session: u64,
 }
 
 /// A new session. The eleventh of a user ends the one idle longest.
 ///
 /// # Errors
 /// The same for an unknown name and a wrong password, after about the same time.
-pub async fn log_in(node: &Node, log_in: LogIn) -> Answer<Session> {
+pub(crate) async fn log_in(node: &Node, log_in: LogIn) -> Answer<Session> {
     let LogIn { name, password, device } = log_in;
     let device = device.unwrap_or_default();
     rules::check_device(&device)?;
@@ -97,7 +98,7 @@ async fn credentials_of(node: &Node, name: &str) -> Result<Option<(UserId, Crede
 ///
 /// # Errors
 /// `unauthenticated` for a token that is not ours or was used up; the latter ends the session.
-pub async fn refresh(node: &Node, refresh_token: &str) -> Answer<Session> {
+pub(crate) async fn refresh(node: &Node, refresh_token: &str) -> Answer<Session> {
     let ended = || Problem::new(Code::Unauthenticated, "the refresh token is not valid: log in");
     let token = node.keys.unseal(refresh_token).ok_or_else(ended)?;
     let new_nonce: Nonce = rand::random();
@@ -120,7 +121,7 @@ pub async fn refresh(node: &Node, refresh_token: &str) -> Answer<Session> {
 }
 
 /// Ends a session of this user for ever. Ending it again changes nothing.
-pub async fn log_out(node: &Node, user: UserId, session: SessionId) -> Result<(), Refusal> {
+pub(crate) async fn log_out(node: &Node, user: UserId, session: SessionId) -> Result<(), Refusal> {
     let op = Op::EndSession(EndSession { session: session.get() });
     call(node, user, op).await?;
     // Here at once; other nodes hear of it.
@@ -129,6 +130,7 @@ pub async fn log_out(node: &Node, user: UserId, session: SessionId) -> Result<()
 }
 
 fn issue(node: &Node, principal: Principal, view: &SessionView, nonce: Nonce) -> Session {
+    node.seen_sessions.put(principal.session.get(), Instant::now());
     let issued = node.keys.issue(principal, clock::now_ms());
     let refresh = RefreshToken { principal, generation: view.generation, nonce };
     Session {

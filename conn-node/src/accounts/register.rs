@@ -16,18 +16,18 @@ use shardline_wire::refusal::{Code, Refusal};
 const ATTEMPTS: u32 = 3;
 
 #[derive(Deserialize)]
-pub struct NewAccount {
-    pub name: String,
-    pub password: String,
+pub(crate) struct NewAccount {
+    pub(crate) name: String,
+    pub(crate) password: String,
     #[serde(default)]
-    pub display_name: Option<String>,
+    pub(crate) display_name: Option<String>,
 }
 
 /// Creates the account. Without a display name, the name is shown.
 ///
 /// # Errors
 /// `name_taken`; "unknown" if the claim's fate is not known (log in to find out).
-pub async fn register(node: &Node, new: NewAccount) -> Answer<User> {
+pub(crate) async fn register(node: &Node, new: NewAccount) -> Answer<User> {
     let NewAccount { name, password, display_name } = new;
     let display_name = display_name.unwrap_or_else(|| name.clone());
     rules::check_name(&name)?;

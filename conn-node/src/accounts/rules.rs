@@ -6,7 +6,7 @@ use shardline_domain::limits::{PASSWORD_BYTES_MAX, PASSWORD_BYTES_MIN};
 use shardline_domain::user::{self, TextError};
 
 /// A name is claimed as it is written, or not at all: two that differ only by case never exist.
-pub fn check_name(name: &str) -> Answer<()> {
+pub(crate) fn check_name(name: &str) -> Answer<()> {
     user::check_name(name).map_err(|error| bad_text("name", &error))?;
     if name.starts_with(|first: char| first.is_ascii_alphanumeric()) {
         Ok(())
@@ -16,7 +16,7 @@ pub fn check_name(name: &str) -> Answer<()> {
 }
 
 /// Any bytes; the length bounds the work of guessing from below and that of hashing from above.
-pub fn check_password(password: &str) -> Answer<()> {
+pub(crate) fn check_password(password: &str) -> Answer<()> {
     if password.len() < PASSWORD_BYTES_MIN {
         let why = format!("a password has at least {PASSWORD_BYTES_MIN} bytes");
         return Err(Problem::bad_field("password", why));
@@ -25,7 +25,7 @@ pub fn check_password(password: &str) -> Answer<()> {
 }
 
 /// What of a password is checked at log-in: the rest is not the same for accounts of all ages.
-pub fn check_password_size(password: &str) -> Answer<()> {
+pub(crate) fn check_password_size(password: &str) -> Answer<()> {
     if PASSWORD_BYTES_MAX < password.len() {
         let why = format!("a password has at most {PASSWORD_BYTES_MAX} bytes");
         return Err(Problem {
@@ -36,19 +36,19 @@ pub fn check_password_size(password: &str) -> Answer<()> {
     Ok(())
 }
 
-pub fn check_display_name(text: &str) -> Answer<()> {
+pub(crate) fn check_display_name(text: &str) -> Answer<()> {
     user::check_display_name(text).map_err(|error| bad_text("display_name", &error))
 }
 
-pub fn check_about(text: &str) -> Answer<()> {
+pub(crate) fn check_about(text: &str) -> Answer<()> {
     user::check_about(text).map_err(|error| bad_text("about", &error))
 }
 
-pub fn check_device(text: &str) -> Answer<()> {
+pub(crate) fn check_device(text: &str) -> Answer<()> {
     user::check_device(text).map_err(|error| bad_text("device", &error))
 }
 
-pub fn check_title(text: &str) -> Answer<()> {
+pub(crate) fn check_title(text: &str) -> Answer<()> {
     user::check_title(text).map_err(|error| bad_text("title", &error))
 }
 

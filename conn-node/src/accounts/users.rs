@@ -16,7 +16,7 @@ use std::collections::HashMap;
 ///
 /// # Errors
 /// NOT_FOUND only if there is no such user; if its shard does not answer, that shard's refusal.
-pub async fn get(node: &Node, user: UserId) -> Result<User, Refusal> {
+pub(crate) async fn get(node: &Node, user: UserId) -> Result<User, Refusal> {
     if let Some(found) = calls::users(node, [user.get()]).await?.pop() {
         node.profiles.put(found.clone());
         return Ok(found);
@@ -29,14 +29,14 @@ pub async fn get(node: &Node, user: UserId) -> Result<User, Refusal> {
 
 /// Fields left out stay as they are.
 #[derive(Deserialize)]
-pub struct Patch {
+pub(crate) struct Patch {
     #[serde(default)]
-    pub display_name: Option<String>,
+    pub(crate) display_name: Option<String>,
     #[serde(default)]
-    pub about: Option<String>,
+    pub(crate) about: Option<String>,
 }
 
-pub async fn patch(node: &Node, user: UserId, patch: Patch) -> Answer<User> {
+pub(crate) async fn patch(node: &Node, user: UserId, patch: Patch) -> Answer<User> {
     let Patch { display_name, about } = patch;
     if let Some(text) = &display_name {
         rules::check_display_name(text)?;
@@ -55,7 +55,7 @@ pub async fn patch(node: &Node, user: UserId, patch: Patch) -> Answer<User> {
 }
 
 /// Users by the beginning of their name, in the order of names.
-pub async fn search(node: &Node, prefix: &str, limit: u64) -> Answer<Vec<User>> {
+pub(crate) async fn search(node: &Node, prefix: &str, limit: u64) -> Answer<Vec<User>> {
     rules::check_name(prefix)?;
     let op = Op::SearchNames(SearchNames { prefix: prefix.to_owned(), limit });
     let mut names = answered!(call_of_several(node, op).await, Names)?.names;
@@ -67,7 +67,7 @@ pub async fn search(node: &Node, prefix: &str, limit: u64) -> Answer<Vec<User>> 
 }
 
 /// Refuses ids of users that do not exist, naming the field they came in.
-pub async fn check_exist(node: &Node, field: &str, users: &[u64]) -> Answer<()> {
+pub(crate) async fn check_exist(node: &Node, field: &str, users: &[u64]) -> Answer<()> {
     let found = calls::users(node, users.iter().copied()).await?;
     for user in users {
         if found.iter().any(|known| known.user == *user) {

@@ -2,6 +2,7 @@
 
 use super::access::{TokenError, Verified};
 use super::{Keys, Principal, Revoked};
+use crate::calls::call;
 use crate::node::Node;
 use crate::problem::Problem;
 use axum::extract::FromRequestParts;
@@ -10,12 +11,19 @@ use axum::http::header::AUTHORIZATION;
 use axum::http::request::Parts;
 use shardline_daemon::clock;
 use shardline_domain::error::Code;
+use shardline_wire::internal::CheckSession;
+use shardline_wire::internal::call::Op;
+use shardline_wire::refusal::Code as WireCode;
 use std::sync::Arc;
+use std::time::Duration;
 use thiserror::Error;
+use tokio::time::{Instant, timeout};
+
+const ASKING_TIME_MAX: Duration = Duration::from_secs(2);
 
 /// Why a token was not taken. Each has its own close code on a socket.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Error)]
-pub enum Denied {
+pub(crate) enum Denied {
     #[error("the token has expired: refresh it")]
     Expired,
     #[error("the token is not valid")]
@@ -25,7 +33,12 @@ pub enum Denied {
 }
 
 /// Checks a token and that its session is not known to have ended.
-pub fn check(keys: &Keys, revoked: &Revoked, token: &str, now_ms: i64) -> Result<Verified, Denied> {
+pub(crate) fn check(
+    keys: &Keys,
+    revoked: &Revoked,
+    token: &str,
+    now_ms: i64,
+) -> Result<Verified, Denied> {
     let verified = keys.verify(token, now_ms).map_err(|error| match error {
         TokenError::Expired => Denied::Expired,
         TokenError::Invalid => Denied::Invalid,
@@ -49,8 +62,28 @@ impl FromRequestParts<Arc<Node>> for Principal {
     async fn from_request_parts(parts: &mut Parts, node: &Arc<Node>) -> Result<Self, Problem> {
         let token = token_of(&parts.headers)?;
         let verified = check(&node.keys, &node.revoked, token, clock::now_ms())?;
+        check_alive(node, verified.principal).await?;
         Ok(verified.principal)
     }
+}
+
+/// Asks the user's shard now and then whether the session has ended. If it does not answer, the token
+/// has to do: a shard that is away must not lock its users out of all others.
+async fn check_alive(node: &Node, principal: Principal) -> Result<(), Denied> {
+    let (session, now) = (principal.session.get(), Instant::now());
+    if node.seen_sessions.is_fresh(session, now) {
+        return Ok(());
+    }
+    let check = Op::CheckSession(CheckSession { session });
+    let outcome = timeout(ASKING_TIME_MAX, call(node, principal.user, check)).await;
+    if let Ok(Err(refusal)) = outcome
+        && matches!(refusal.code(), WireCode::SessionRevoked | WireCode::NotFound)
+    {
+        node.revoked.add(session, clock::now_ms());
+        return Err(Denied::Revoked);
+    }
+    node.seen_sessions.put(session, now);
+    Ok(())
 }
 
 fn token_of(headers: &HeaderMap) -> Result<&str, Problem> {

@@ -42,7 +42,7 @@ impl Default for Cost {
     }
 }
 
-pub struct Passwords {
+pub(crate) struct Passwords {
     argon2: Argon2<'static>,
     /// A hash of nobody's password, at the same cost: an unknown name takes the time of a known one.
     decoy: String,
@@ -57,7 +57,7 @@ impl Passwords {
     ///
     /// # Errors
     /// If there is no memory for even one.
-    pub fn new(cost: Cost, at_a_time: usize) -> Result<Passwords, argon2::Error> {
+    pub(crate) fn new(cost: Cost, at_a_time: usize) -> Result<Passwords, argon2::Error> {
         let argon2 = Argon2::new(Algorithm::Argon2id, Version::V0x13, cost.params()?);
         let nobodys: [u8; 16] = rand::random();
         let decoy = hash_now(&argon2, &nobodys).map_err(|_| argon2::Error::OutOfMemory)?;
@@ -71,7 +71,7 @@ impl Passwords {
     }
 
     /// The hash as a PHC string. Refused with TRY_AGAIN when too many wait.
-    pub async fn hash(&self, password: String) -> Result<String, Refusal> {
+    pub(crate) async fn hash(&self, password: String) -> Result<String, Refusal> {
         let argon2 = self.argon2.clone();
         self.run(move || hash_now(&argon2, password.as_bytes())).await?.map_err(|problem| {
             error!(%problem, "a password could not be hashed");
@@ -80,7 +80,11 @@ impl Passwords {
     }
 
     /// Whether `hash` is of this password. Without a hash it takes the same time and says no.
-    pub async fn verify(&self, password: String, hash: Option<String>) -> Result<bool, Refusal> {
+    pub(crate) async fn verify(
+        &self,
+        password: String,
+        hash: Option<String>,
+    ) -> Result<bool, Refusal> {
         let is_known = hash.is_some();
         let hash = hash.unwrap_or_else(|| self.decoy.clone());
         let argon2 = self.argon2.clone();

@@ -15,10 +15,10 @@ const TOKEN_CHARS: usize = (SAID_BYTES + MAC_BYTES) / 3 * 4;
 
 /// What a refresh token says.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct RefreshToken {
-    pub principal: Principal,
-    pub generation: u64,
-    pub nonce: Nonce,
+pub(crate) struct RefreshToken {
+    pub(crate) principal: Principal,
+    pub(crate) generation: u64,
+    pub(crate) nonce: Nonce,
 }
 
 impl RefreshToken {
@@ -45,7 +45,7 @@ impl RefreshToken {
 }
 
 impl Keys {
-    pub fn seal(&self, token: &RefreshToken) -> String {
+    pub(crate) fn seal(&self, token: &RefreshToken) -> String {
         let said = token.said();
         let mac = crypto::sign(&said, &self.refresh.sign, Algorithm::HS256)
             .expect("an HMAC takes any message");
@@ -55,7 +55,7 @@ impl Keys {
     }
 
     /// What the token says, if we made it.
-    pub fn unseal(&self, text: &str) -> Option<RefreshToken> {
+    pub(crate) fn unseal(&self, text: &str) -> Option<RefreshToken> {
         if text.len() != TOKEN_CHARS {
             return None;
         }

@@ -17,14 +17,14 @@ struct Remembered {
 
 /// A bounded set; past its bound the oldest is forgotten first.
 #[derive(Default)]
-pub struct Revoked(Mutex<Remembered>);
+pub(crate) struct Revoked(Mutex<Remembered>);
 
 impl Revoked {
-    pub fn new() -> Revoked {
+    pub(crate) fn new() -> Revoked {
         Revoked::default()
     }
 
-    pub fn add(&self, session: u64, now_ms: i64) {
+    pub(crate) fn add(&self, session: u64, now_ms: i64) {
         let life_ms = i64::try_from(TOKEN_LIFE.as_millis()).expect("a token lives minutes");
         let mut remembered = self.0.lock();
         while let Some((until, oldest)) = remembered.until.front().copied() {
@@ -39,7 +39,7 @@ impl Revoked {
         }
     }
 
-    pub fn contains(&self, session: u64) -> bool {
+    pub(crate) fn contains(&self, session: u64) -> bool {
         self.0.lock().sessions.contains(&session)
     }
 }

@@ -16,7 +16,7 @@ use shardline_wire::internal::{ChatView, EndChat, GetChat, PatchChat};
 use shardline_wire::refusal::Refusal;
 
 /// The chat as its shard knows it, for one member.
-pub async fn view(
+pub(crate) async fn view(
     node: &Node,
     user: UserId,
     chat: ChatId,
@@ -26,7 +26,7 @@ pub async fn view(
     answered!(call(node, chat, op).await, Chat)
 }
 
-pub async fn get(node: &Node, user: UserId, chat: ChatId) -> Answer<ChatItem> {
+pub(crate) async fn get(node: &Node, user: UserId, chat: ChatId) -> Answer<ChatItem> {
     let (view, row) = tokio::join!(view(node, user, chat, 0), list::row(node, user, chat.get()));
     let item = item(node, user, view?, row.as_ref()).await;
     Ok(item.ok_or_else(|| Refusal::internal("a chat without an item"))?)
@@ -34,16 +34,21 @@ pub async fn get(node: &Node, user: UserId, chat: ChatId) -> Answer<ChatItem> {
 
 /// Fields left out stay as they are.
 #[derive(Deserialize)]
-pub struct Patch {
+pub(crate) struct Patch {
     #[serde(default)]
-    pub title: Option<String>,
+    pub(crate) title: Option<String>,
     #[serde(default)]
-    pub history: Option<String>,
+    pub(crate) history: Option<String>,
     #[serde(default)]
-    pub if_ver: Option<u64>,
+    pub(crate) if_ver: Option<u64>,
 }
 
-pub async fn patch(node: &Node, user: UserId, chat: ChatId, patch: Patch) -> Answer<ChatItem> {
+pub(crate) async fn patch(
+    node: &Node,
+    user: UserId,
+    chat: ChatId,
+    patch: Patch,
+) -> Answer<ChatItem> {
     let if_ver = optional_number("if_ver", patch.if_ver)?;
     if let Some(title) = &patch.title {
         rules::check_title(title)?;
@@ -64,7 +69,7 @@ pub async fn patch(node: &Node, user: UserId, chat: ChatId, patch: Patch) -> Ans
 }
 
 /// Ends the chat for all and says how it ended.
-pub async fn end(node: &Node, user: UserId, chat: ChatId) -> Answer<ChatItem> {
+pub(crate) async fn end(node: &Node, user: UserId, chat: ChatId) -> Answer<ChatItem> {
     // Read first: who is no longer a member sees nothing of it afterwards.
     let before = get(node, user, chat).await?;
     let op = Op::EndChat(EndChat { actor: user.get() });

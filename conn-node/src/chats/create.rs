@@ -18,30 +18,30 @@ use shardline_wire::refusal::{Code, Refusal};
 use uuid::Uuid;
 
 #[derive(Deserialize)]
-pub struct NewChat {
-    pub kind: String,
+pub(crate) struct NewChat {
+    pub(crate) kind: String,
     /// Of a direct chat: the other one.
     #[serde(default, with = "shardline_wire::json::optional_id")]
-    pub user: Option<u64>,
+    pub(crate) user: Option<u64>,
     #[serde(default)]
-    pub title: Option<String>,
+    pub(crate) title: Option<String>,
     /// Besides its creator.
     #[serde(default, with = "shardline_wire::json::ids")]
-    pub members: Vec<u64>,
+    pub(crate) members: Vec<u64>,
     #[serde(default)]
-    pub client_chat_id: Option<String>,
+    pub(crate) client_chat_id: Option<String>,
     /// What new members see of earlier messages: "all" unless told, or "joined".
     #[serde(default)]
-    pub history: Option<String>,
+    pub(crate) history: Option<String>,
 }
 
-pub struct Created {
-    pub item: ChatItem,
+pub(crate) struct Created {
+    pub(crate) item: ChatItem,
     /// False: it was there already.
-    pub is_new: bool,
+    pub(crate) is_new: bool,
 }
 
-pub async fn create(node: &Node, creator: UserId, new: NewChat) -> Answer<Created> {
+pub(crate) async fn create(node: &Node, creator: UserId, new: NewChat) -> Answer<Created> {
     let kind = Kind::from_name(&new.kind)
         .ok_or_else(|| Problem::bad_field("kind", "kind is direct, group or channel"))?;
     let view = match kind {

@@ -11,7 +11,7 @@ use shardline_wire::internal::{ChatView, ListRow};
 
 /// One item. Without a list row (the user's shard does not answer, or the chat is new) nothing is
 /// pinned, muted or hidden.
-pub async fn item(
+pub(crate) async fn item(
     node: &Node,
     user: UserId,
     view: ChatView,
@@ -22,7 +22,7 @@ pub async fn item(
 
 /// Several items of one user, with one look at the cursors and one at the profiles. Views without an
 /// item are left out.
-pub async fn items(
+pub(crate) async fn items(
     node: &Node,
     user: UserId,
     parts: Vec<(ChatView, Option<ListRow>)>,

@@ -14,16 +14,16 @@ use shardline_wire::refusal::{Code, Refusal};
 use std::collections::HashMap;
 
 #[derive(Clone, Debug, Default)]
-pub struct PageRequest {
-    pub limit: Option<u64>,
+pub(crate) struct PageRequest {
+    pub(crate) limit: Option<u64>,
     /// Of the page before; pages of one cursor chain are one snapshot of the order.
-    pub cursor: Option<String>,
+    pub(crate) cursor: Option<String>,
     /// Without a cursor: only what changed in the list since, if that is known and fits one page.
-    pub since_list_ver: Option<u64>,
+    pub(crate) since_list_ver: Option<u64>,
 }
 
 /// The user's list rows.
-pub async fn rows(
+pub(crate) async fn rows(
     node: &Node,
     user: UserId,
     since_list_ver: Option<u64>,
@@ -32,12 +32,16 @@ pub async fn rows(
 }
 
 /// The user's row of one chat, if its shard answers.
-pub async fn row(node: &Node, user: UserId, chat: u64) -> Option<ListRow> {
+pub(crate) async fn row(node: &Node, user: UserId, chat: u64) -> Option<ListRow> {
     let page = rows(node, user, None).await.ok()?;
     page.rows.into_iter().find(|row| row.chat == chat && !row.gone)
 }
 
-pub async fn page(node: &Node, user: UserId, request: PageRequest) -> Result<ChatsPage, Refusal> {
+pub(crate) async fn page(
+    node: &Node,
+    user: UserId,
+    request: PageRequest,
+) -> Result<ChatsPage, Refusal> {
     let limit = page_limit(request.limit)?;
     let limit = usize::try_from(limit).unwrap_or(usize::MAX);
     let since = optional_number("since_list_ver", request.since_list_ver)?;

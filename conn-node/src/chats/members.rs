@@ -16,13 +16,13 @@ use shardline_wire::internal::call::Op;
 use shardline_wire::internal::{AddMembers, ListMembers, MembersChanged, RemoveMember, SetRole};
 
 #[derive(Serialize)]
-pub struct MembersPage {
-    pub items: Vec<Member>,
-    pub next_cursor: Option<String>,
+pub(crate) struct MembersPage {
+    pub(crate) items: Vec<Member>,
+    pub(crate) next_cursor: Option<String>,
 }
 
 /// Members by user id.
-pub async fn page(
+pub(crate) async fn page(
     node: &Node,
     user: UserId,
     chat: ChatId,
@@ -42,15 +42,15 @@ pub async fn page(
 }
 
 #[derive(Deserialize)]
-pub struct Additions {
+pub(crate) struct Additions {
     #[serde(with = "shardline_wire::json::ids")]
-    pub users: Vec<u64>,
+    pub(crate) users: Vec<u64>,
     #[serde(default)]
-    pub role: Option<String>,
+    pub(crate) role: Option<String>,
 }
 
 /// Adds users; who is a member already is left as it is.
-pub async fn add(
+pub(crate) async fn add(
     node: &Node,
     actor: UserId,
     chat: ChatId,
@@ -73,7 +73,7 @@ pub async fn add(
     Ok(answered!(call(node, chat, op).await, MembersChanged)?)
 }
 
-pub async fn set_role(
+pub(crate) async fn set_role(
     node: &Node,
     actor: UserId,
     chat: ChatId,
@@ -86,7 +86,7 @@ pub async fn set_role(
 }
 
 /// Removes a member; oneself: leaves.
-pub async fn remove(
+pub(crate) async fn remove(
     node: &Node,
     actor: UserId,
     chat: ChatId,

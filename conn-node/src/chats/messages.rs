@@ -18,15 +18,15 @@ use shardline_wire::refusal::{Code as WireCode, Refusal};
 use std::fmt;
 
 #[derive(Clone, Copy, Debug, Default)]
-pub struct HistoryRequest {
-    pub before_seq: Option<u64>,
-    pub after_seq: Option<u64>,
-    pub limit: Option<u64>,
-    pub min_ver: Option<u64>,
+pub(crate) struct HistoryRequest {
+    pub(crate) before_seq: Option<u64>,
+    pub(crate) after_seq: Option<u64>,
+    pub(crate) limit: Option<u64>,
+    pub(crate) min_ver: Option<u64>,
 }
 
 /// A page of history, ascending; without bounds the latest.
-pub async fn history(
+pub(crate) async fn history(
     node: &Node,
     user: UserId,
     chat: ChatId,
@@ -56,17 +56,22 @@ pub async fn history(
 }
 
 #[derive(Deserialize)]
-pub struct NewMessage {
+pub(crate) struct NewMessage {
     #[serde(with = "shardline_wire::json::uuid")]
-    pub client_msg_id: Vec<u8>,
+    pub(crate) client_msg_id: Vec<u8>,
     #[serde(deserialize_with = "object")]
-    pub body: client::Body,
+    pub(crate) body: client::Body,
     #[serde(default)]
-    pub reply_to: Option<u64>,
+    pub(crate) reply_to: Option<u64>,
 }
 
 /// Sends a message, or gets the first answer to the same one.
-pub async fn send(node: &Node, sender: UserId, chat: ChatId, new: NewMessage) -> Answer<Ack> {
+pub(crate) async fn send(
+    node: &Node,
+    sender: UserId,
+    chat: ChatId,
+    new: NewMessage,
+) -> Answer<Ack> {
     let body = body(new.body)?;
     let reply_to = optional_number("reply_to", new.reply_to)?;
     node.rate_limits
@@ -97,14 +102,14 @@ pub async fn send(node: &Node, sender: UserId, chat: ChatId, new: NewMessage) ->
 }
 
 #[derive(Deserialize)]
-pub struct NewBody {
+pub(crate) struct NewBody {
     #[serde(deserialize_with = "object")]
-    pub body: client::Body,
+    pub(crate) body: client::Body,
     #[serde(default)]
-    pub if_ver: Option<u64>,
+    pub(crate) if_ver: Option<u64>,
 }
 
-pub async fn edit(
+pub(crate) async fn edit(
     node: &Node,
     user: UserId,
     chat: ChatId,
@@ -120,7 +125,7 @@ pub async fn edit(
     Ok(answered!(call(node, chat, op).await, Changed)?)
 }
 
-pub async fn delete(
+pub(crate) async fn delete(
     node: &Node,
     user: UserId,
     chat: ChatId,

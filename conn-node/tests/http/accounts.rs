@@ -147,6 +147,17 @@ async fn a_session_that_ended_works_on_no_node() {
 }
 
 #[tokio::test]
+async fn a_session_whose_end_a_node_did_not_hear_of_does_not_work_there_either() {
+    let world = world().await;
+    let anna = world.person("anna").await;
+    world.toy.fall_silent();
+    world.delete(&anna, "/v1/sessions/current").await.expect(204);
+    let reply = world.at(1, Method::GET, "/v1/me", Some(&anna.token), None).await;
+    reply.problem(401, "unauthenticated", "");
+    world.stop().await;
+}
+
+#[tokio::test]
 async fn another_users_session_is_not_ones_own_to_end() {
     let world = world().await;
     let (anna, bob) = (world.person("anna").await, world.person("bob").await);

@@ -14,6 +14,7 @@ use shardline_wire::internal::{
 use shardline_wire::refusal::{Code, Refusal};
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 pub(crate) const ADDRESS: &str = "toy:1";
 
@@ -22,6 +23,8 @@ pub(crate) struct Toy {
     state: Mutex<State>,
     sinks: Mutex<Vec<Arc<dyn NodeSink>>>,
     faults: Mutex<Faults>,
+    /// Nodes are not told of what happens.
+    is_silent: AtomicBool,
 }
 
 #[derive(Default)]
@@ -50,6 +53,11 @@ struct Fault {
 impl Toy {
     pub(crate) fn new() -> Arc<Toy> {
         Arc::default()
+    }
+
+    /// From now on nodes are not told of what happens.
+    pub(crate) fn fall_silent(&self) {
+        self.is_silent.store(true, Ordering::Relaxed);
     }
 
     /// From now on the shard of this entity does not answer.
@@ -139,6 +147,9 @@ impl Toy {
             receivers: vec![user],
             ..Event::default()
         };
+        if self.is_silent.load(Ordering::Relaxed) {
+            return;
+        }
         for sink in self.sinks.lock().iter() {
             let _ = sink.push(Push::Events(vec![event.clone()]));
         }
