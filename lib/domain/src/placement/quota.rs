@@ -126,6 +126,16 @@ mod tests {
         check(&[3, 1], &[8192, 8192], &[12288, 4096]);
     }
 
+    /// Where plain rounding would move a slot between two that were there before.
+    #[test]
+    fn a_slot_too_many_or_too_few_stays_with_who_gives_or_gets_anyway() {
+        // The second's share is 6.99: it would gain. It keeps its 6, and the first gives one less.
+        check(&[475, 1, 1866, 2], &[3323, 6, 13055, 0], &[3321, 6, 13043, 14]);
+        // The last has 1140 of 1139.2: it would lose. It keeps them, and the third (3939.02) gets less.
+        let weights = [513, 3393, 2365, 2882, 684];
+        check(&weights, &[855, 5650, 3938, 4800, 1140], &[855, 5651, 3938, 4800, 1140]);
+    }
+
     #[derive(Clone, Debug)]
     enum Change {
         Add(u32),
