@@ -3,7 +3,8 @@
 
 use crate::announce::{self, read_heads};
 use crate::cursors;
-use crate::hub::{Repair, Told, USER_PARTS, head_frame};
+use crate::hub::heads::{Told, head_frame};
+use crate::hub::{Repair, USER_PARTS};
 use crate::node::Node;
 use shardline_domain::id::UserId;
 use shardline_wire::call::Answer;

@@ -34,7 +34,7 @@ const SAY_TIME_MAX: Duration = Duration::from_secs(2);
 const RETRY_FIRST: Duration = Duration::from_millis(200);
 const RETRY_MAX: Duration = Duration::from_secs(5);
 
-pub struct Announcer {
+pub(crate) struct Announcer {
     mark: Mark,
     /// Counts what presence could not take.
     losses: AtomicU64,

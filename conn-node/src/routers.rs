@@ -96,7 +96,7 @@ impl Table {
     }
 }
 
-pub struct Routers {
+pub(crate) struct Routers {
     connect: Arc<dyn RouterConnect>,
     hello: NodeHello,
     seeds: Vec<String>,

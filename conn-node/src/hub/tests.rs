@@ -1,11 +1,16 @@
 //! The hub alone: who gets what, and what it remembers of those who left.
 
+use super::chat::Held;
+use super::published::UserNews;
 use super::*;
 use crate::auth::Principal;
 use crate::session::outgoing::Encoding;
 use crate::session::queue::{Batch, Queue};
 use prost::Message as _;
+use shardline_domain::follow::Ask;
 use shardline_domain::id::{SessionId, UserId};
+use shardline_wire::client;
+use shardline_wire::internal::{Event, EventKind, HeadView};
 
 const CHAT: u64 = 70;
 const LOG: u64 = 9;

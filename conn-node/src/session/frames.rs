@@ -222,16 +222,12 @@ fn bad_field(error: serde_path_to_error::Error<serde_json::Error>) -> Refusal {
 }
 
 /// A value of the wished type, another one, or none: reading it never fails.
+#[derive(Default)]
 enum Lenient<T> {
+    #[default]
     Absent,
     Good(T),
     Bad,
-}
-
-impl<T> Default for Lenient<T> {
-    fn default() -> Self {
-        Lenient::Absent
-    }
 }
 
 struct LenientVisitor<T>(std::marker::PhantomData<T>);

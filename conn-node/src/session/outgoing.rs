@@ -33,14 +33,14 @@ pub(crate) struct Shared {
 
 #[derive(Debug)]
 enum Source {
-    Frame(ServerFrame),
+    Frame(Box<ServerFrame>),
     /// An encoded `shardline.v1.Event`, as it came over the bus.
     Event(Bytes),
 }
 
 impl Shared {
     pub(crate) fn frame(frame: Frame) -> Shared {
-        Shared::from(Source::Frame(ServerFrame { id: None, frame: Some(frame) }))
+        Shared::from(Source::Frame(Box::new(ServerFrame { id: None, frame: Some(frame) })))
     }
 
     pub(crate) fn event(payload: Bytes) -> Shared {

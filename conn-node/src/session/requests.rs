@@ -102,13 +102,13 @@ async fn edit(node: &Node, session: &Session, edit: client::Edit) -> Result<Fram
     let body = check_body(edit.body)?;
     let new = NewBody { body, if_ver: edit.if_ver };
     let changed = messages::edit(node, user_id(session)?, chat, edit.seq, new).await;
-    Ok(changed_ack(chat, changed.map_err(to_refusal)?))
+    Ok(changed_ack(chat, changed.map_err(Problem::into_refusal)?))
 }
 
 async fn delete(node: &Node, session: &Session, delete: client::Delete) -> Result<Frame, Refusal> {
     let chat = chat_id(delete.chat)?;
     let changed = messages::delete(node, user_id(session)?, chat, delete.seq, delete.if_ver).await;
-    Ok(changed_ack(chat, changed.map_err(to_refusal)?))
+    Ok(changed_ack(chat, changed.map_err(Problem::into_refusal)?))
 }
 
 fn changed_ack(chat: ChatId, changed: Changed) -> Frame {
@@ -250,10 +250,11 @@ async fn read_opened(
     let is_same_log = |log: u64| open.log.as_ref().is_none_or(|given| *given == log.to_string());
     let min_ver = position.filter(|(log, _)| is_same_log(*log)).map_or(0, |(_, ver)| ver);
     let op = OpenChat { user: session.user, since_ver, log: open.log.clone(), limit, min_ver };
-    let opened = answered!(call(node, chat, Op::OpenChat(op)).await, Opened)?;
-    let view = opened.chat.clone().ok_or_else(|| Refusal::internal("opened without a chat"))?;
     let user = user_id(session)?;
-    let row = list::row(node, user, chat.get()).await;
+    let (opened, row) =
+        tokio::join!(call(node, chat, Op::OpenChat(op)), list::row(node, user, chat.get()));
+    let opened = answered!(opened, Opened)?;
+    let view = opened.chat.clone().ok_or_else(|| Refusal::internal("opened without a chat"))?;
     let item = chats::item(node, user, view, row.as_ref()).await;
     let item = item.ok_or_else(|| Refusal::internal("a chat without an item"))?;
     Ok((opened, item))
@@ -262,14 +263,4 @@ async fn read_opened(
 fn is_final(refusal: &Refusal) -> bool {
     let code = shardline_wire::codes::to_client(refusal.code());
     code.retry() == shardline_domain::error::Retry::Never
-}
-
-/// The other way round than elsewhere: these functions serve HTTP, too.
-fn to_refusal(problem: Problem) -> Refusal {
-    let code = Code::from_str_name(&problem.code.name().to_uppercase()).unwrap_or(Code::Internal);
-    Refusal {
-        field: problem.field,
-        retry_after_ms: problem.retry_after_ms,
-        ..Refusal::new(code, problem.message)
-    }
 }

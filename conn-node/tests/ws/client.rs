@@ -185,9 +185,9 @@ impl Client {
     }
 
     /// The vers of the next events.
-    pub async fn vers(&mut self, count: usize) -> Vec<u64> {
+    pub async fn vers(&mut self, count: u64) -> Vec<u64> {
         let mut vers = Vec::new();
-        while vers.len() < count {
+        for _ in 0..count {
             vers.push(self.next("event").await["ver"].as_u64().expect("a ver"));
         }
         vers

@@ -107,13 +107,14 @@ async fn heads_are_told_often_of_open_chats_and_in_time_of_all() {
     let mut client = bench.client(5).await;
     client.open(CHAT).await;
     let ver = bench.world.say(OTHER_CHAT, 5, "not open");
+    let of = |chat: u64| json!(chat.to_string());
     let mut of_open = 0;
     loop {
         let heads = client.next("heads").await;
         assert_eq!(heads["list_ver"], 2);
         let chats = heads["chats"].as_array().expect("heads");
-        of_open += chats.iter().filter(|head| head[0] == CHAT.to_string()).count();
-        let other = chats.iter().find(|head| head[0] == OTHER_CHAT.to_string());
+        of_open += chats.iter().filter(|head| head[0] == of(CHAT)).count();
+        let other = chats.iter().find(|head| head[0] == of(OTHER_CHAT));
         if let Some(other) = other.filter(|head| head[2] == ver) {
             assert_eq!(*other, json!([OTHER_CHAT.to_string(), 1, ver, 0, "99"]));
             break;
@@ -172,7 +173,7 @@ async fn nothing_is_missing_between_opened_and_the_events_behind_it() {
         let to_ver = opened["to_ver"].as_u64().expect("a ver");
         talking.join().expect("talks");
         let last = bench.world.say(CHAT, 6, "last");
-        let vers = client.vers((last - to_ver) as usize).await;
+        let vers = client.vers(last - to_ver).await;
         assert_eq!(vers, (to_ver + 1..=last).collect::<Vec<_>>());
         client.ask(json!({"type": "close_chat", "id": 1, "chat": CHAT.to_string()})).await;
     }
@@ -202,7 +203,7 @@ async fn a_chat_that_appears_is_told_and_followed() {
     bench.world.chat(CHAT, &[6]);
     let mut client = bench.client(5).await;
     bench.world.join(CHAT, 5);
-    let mut kinds = vec![client.frame().await, client.frame().await];
+    let mut kinds = [client.frame().await, client.frame().await];
     kinds.sort_by_key(|frame| frame["type"].as_str().map(str::to_owned));
     assert_eq!((&kinds[0]["type"], &kinds[0]["member"]["user"]), (&json!("event"), &json!("5")));
     assert_eq!(

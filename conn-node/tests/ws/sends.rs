@@ -7,9 +7,9 @@ use std::time::Duration;
 
 const CHAT: u64 = 1 << 50;
 
-async fn acks(client: &mut Client, count: u64) -> Vec<Value> {
+async fn acks(client: &mut Client, count: usize) -> Vec<Value> {
     let mut acks = Vec::new();
-    while acks.len() < count as usize {
+    while acks.len() < count {
         let frame = client.frame().await;
         if frame["id"].is_u64() {
             acks.push(frame);
