@@ -20,6 +20,9 @@ pub(crate) struct ChatHere {
     pub(crate) openers: Vec<Opener>,
     /// When it was last opened here.
     pub(crate) members: Option<u64>,
+    /// As its last event said: only those who have it open get its events, and nodes without any are
+    /// not told.
+    pub(crate) is_wide: bool,
     /// The stream on which this node's interest was last submitted.
     pub(crate) claimed: Option<Place>,
     /// The stream on which the owning router acknowledged it.
@@ -63,6 +66,7 @@ impl Default for ChatHere {
             followers: 0,
             openers: Vec::new(),
             members: None,
+            is_wide: false,
             claimed: None,
             registered: None,
             checked: None,
@@ -123,9 +127,15 @@ impl ChatHere {
         }
     }
 
-    /// Whether nobody here waits for its events: it is large, and nobody else has it open.
+    /// Whether nobody here is told what happens in it: what was missed need not be repaired.
+    pub(crate) fn is_unheard(&self) -> bool {
+        self.is_wide && self.openers.is_empty()
+    }
+
+    /// Whether nobody else waits for its events: it is large, and nobody else has it open.
     pub(crate) fn is_only_for(&self, session: &Arc<Session>) -> bool {
-        let is_large = self.members.is_some_and(|count| (DIRECT_PUSH_MEMBERS_MAX as u64) < count);
+        let is_large = self.is_wide
+            || self.members.is_some_and(|count| (DIRECT_PUSH_MEMBERS_MAX as u64) < count);
         is_large && self.openers.iter().all(|opener| Arc::ptr_eq(&opener.session, session))
     }
 

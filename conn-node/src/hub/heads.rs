@@ -24,7 +24,7 @@ impl Hub {
             let mut chats = self.chat_part(head.entity);
             let Some(here) = chats.get_mut(&head.entity) else { continue };
             let mut due = Vec::new();
-            let verdict = if here.follow.position().is_none() {
+            let verdict = if here.follow.position().is_none() || here.is_unheard() {
                 here.follow.start_at(head.log, head.ver, &mut due)
             } else {
                 here.follow.on_head(head.log, head.ver)

@@ -40,6 +40,11 @@ impl Hub {
         }
         let here = chats.entry(chat).or_insert_with(|| ChatHere::from(log, ver.saturating_sub(1)));
         let mut out = Vec::new();
+        here.is_wide = event.wide;
+        if here.is_unheard() {
+            // It is here for its subject alone; what lies before it concerns nobody.
+            here.follow.start_at(log, ver.saturating_sub(1), &mut out);
+        }
         let verdict = here.follow.on_event(log, ver, Arc::new(Published::from(event)), &mut out);
         self.settle(chat, here, verdict, &out);
         if here.is_unused() {

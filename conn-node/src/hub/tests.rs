@@ -246,6 +246,22 @@ fn a_large_chat_is_seen_from_where_one_read_until_one_left() {
 }
 
 #[test]
+fn of_a_large_chat_that_nobody_has_open_nothing_is_repaired() {
+    let mut bench = Bench::new();
+    let session = bench.session(1, &[CHAT]);
+    let head = |ver| HeadView { entity: CHAT, ver, log: LOG, ..HeadView::default() };
+    bench.hub.on_heads(&[head(5)]);
+    bench.hub.on_event(membership(1, 9, None, &[]));
+    assert_eq!(vers(&session), [9]);
+    bench.hub.on_heads(&[head(300)]);
+    assert!(bench.wishes().is_empty());
+    // Once somebody has it open, everything counts.
+    bench.open(&session, 1, 400);
+    bench.hub.on_event(wide(402));
+    assert_eq!(bench.wishes(), [Repair::Chat(CHAT)]);
+}
+
+#[test]
 fn what_comes_while_one_opens_is_kept_behind_the_reply() {
     let bench = Bench::new();
     let other = bench.session(2, &[CHAT]);
