@@ -1,23 +1,22 @@
 //! The one task of a client: connects, writes what is due, hands out what comes. Decisions are made by
 //! `sends`, `requests`, `following` and `reconnect`; here are the socket, the clock and the channels.
 
+mod connecting;
+mod incoming;
 mod link;
 mod lists;
 
 use crate::client::Options;
-use crate::connection::{ConnectionError, Turn};
 use crate::driver::link::{Link, LinkEvent};
 use crate::driver::lists::Lists;
-use crate::error::{CallError, HttpError, SendError};
+use crate::error::{CallError, SendError};
 use crate::following::Following;
 use crate::frames::client_frame::Call;
 use crate::frames::server_frame::Frame;
-use crate::frames::{
-    Ack, Auth, Chats, ClientFrame, CloseChat, Closing, Open, Ping, Send, ServerFrame, Welcome,
-};
+use crate::frames::{Ack, ClientFrame, Closing, Open, Ping, Send};
 use crate::http::{Http, Session};
-use crate::reconnect::{After, Backoff, Stop, after_close, spread};
-use crate::requests::{Answer, Requests};
+use crate::reconnect::{Backoff, Stop};
+use crate::requests::Requests;
 use crate::seen::{Seen, State};
 use crate::sends::Sends;
 use parking_lot::Mutex;
@@ -259,173 +258,6 @@ impl Driver {
         }
     }
 
-    // ---- What comes ----
-
-    fn on_command(&mut self, command: Command, now: Instant) {
-        let deadline = now + self.options.call_deadline;
-        match command {
-            Command::Send { send, done } => {
-                self.sends.push(send, done, now + self.options.send_deadline);
-            }
-            Command::Call { call, done } => {
-                self.requests.push(call, Waiter::User(done), now, deadline);
-            }
-            Command::Open { open, done } => {
-                let chat = open.chat;
-                self.following.want(chat);
-                self.requests.push(Call::Open(open), Waiter::Opener { chat, done }, now, deadline);
-            }
-            Command::Resume { chat, log, ver } => self.following.want_since(chat, log, ver, now),
-            Command::Forget { chat } => self.following.forget(chat),
-            Command::Stop => self.stop = Some(Stop::Here),
-        }
-    }
-
-    fn on_link(&mut self, event: LinkEvent, now: Instant) {
-        match event {
-            LinkEvent::Connected(Ok((connection, welcome))) => {
-                let mut connection = connection;
-                let kept = connection.take_kept();
-                self.link.set_up(connection);
-                self.on_welcome(&welcome, now);
-                for frame in kept {
-                    self.on_frame(frame, now);
-                }
-            }
-            LinkEvent::Connected(Err(error)) => self.on_not_connected(error, now),
-            LinkEvent::Renewed(result) => self.on_renewed(result, now),
-            LinkEvent::Turn(Ok(Turn::Frames(frames))) => {
-                for frame in frames {
-                    self.on_frame(frame, now);
-                }
-            }
-            LinkEvent::Turn(Ok(Turn::Closed { code, reason })) => self.on_lost(code, &reason, now),
-            LinkEvent::Turn(Err(error)) => self.on_lost(None, &error.to_string(), now),
-        }
-    }
-
-    fn on_welcome(&mut self, welcome: &Welcome, now: Instant) {
-        self.backoff.reset();
-        self.closing = None;
-        self.idle = Duration::from_millis(welcome.idle_ms.max(1_000));
-        self.idle_check = now + self.idle / 2;
-        self.silent_checks = 0;
-        self.server_ahead_ms = welcome.server_time_ms - self.own_ms(now);
-        let expires_at_ms = self.session.lock().expires_at_ms;
-        self.plan_renewal(expires_at_ms, now);
-        self.following.on_connected(now);
-        if self.following.has_unopened() {
-            self.catch_up(None, now);
-        }
-        self.lists.on_welcome(welcome.list_ver, now);
-        let address = self.http.addresses()[self.address].clone();
-        self.state.send_replace(State::Connected { address, node: welcome.node.clone() });
-    }
-
-    fn on_frame(&mut self, frame: ServerFrame, now: Instant) {
-        let Some(inner) = frame.frame else { return };
-        match (frame.id, inner) {
-            (Some(id), inner) => self.on_reply(id, inner, now),
-            (None, Frame::Event(event)) => {
-                self.seeing(|following, out| following.on_event(event, now, out));
-            }
-            (None, Frame::Heads(heads)) => {
-                self.following.on_heads(&heads.chats, now);
-                self.lists.on_head(heads.list_ver, now);
-                self.see(Seen::Heads(heads));
-            }
-            (None, Frame::List(list)) => {
-                let mut out = Vec::new();
-                self.lists.on_list(list, now, &mut out);
-                out.into_iter().for_each(|list| self.see(Seen::List(list)));
-            }
-            (None, Frame::Signal(signal)) => self.see(Seen::Signal(signal)),
-            (None, Frame::Closing(closing)) => self.closing = Some(closing),
-            // An error without an id is about nothing that waits here.
-            (None, _) => {}
-        }
-    }
-
-    fn on_reply(&mut self, id: u64, frame: Frame, now: Instant) {
-        if !self.sends.is_out(id) {
-            if let Some(answer) = self.requests.on_frame(id, frame, now) {
-                self.on_answer(answer, now);
-            }
-            return;
-        }
-        let ended = match frame {
-            Frame::Ack(ack) => {
-                if let (Some(chat), Some(log), Some(ver)) = (ack.chat, &ack.log, ack.ver) {
-                    self.following.on_head(chat, log, ver, now);
-                }
-                self.sends.on_ack(id, ack)
-            }
-            Frame::Error(error) => self.sends.on_error(id, error.into(), now, rand::random()),
-            // Not an answer to a send; the deadline will end it.
-            _ => None,
-        };
-        if let Some(ended) = ended {
-            // Who no longer waits does not want to know.
-            let _ = ended.done.send(ended.outcome);
-        }
-    }
-
-    fn on_answer(&mut self, answer: Answer<Waiter>, now: Instant) {
-        let retry = self.options.timing.reconnect_max;
-        match (answer.done, answer.outcome) {
-            (Waiter::User(done), outcome) => {
-                let _ = done.send(outcome);
-            }
-            (Waiter::Opener { chat, done }, outcome) => {
-                match &outcome {
-                    Ok(Frame::Opened(opened)) => {
-                        self.seeing(|following, out| following.on_page(opened, now, out));
-                    }
-                    _ => self.following.forget(chat),
-                }
-                let _ = done.send(outcome);
-            }
-            (Waiter::Follow { chat, passing }, Ok(Frame::Opened(opened))) => {
-                self.seeing(|following, out| following.on_opened(opened, now, out));
-                if passing && let Some(connection) = self.link.up() {
-                    let call = Some(Call::CloseChat(CloseChat { chat }));
-                    connection.queue(ClientFrame { id: None, call });
-                }
-            }
-            // No longer a member, or it ended: nothing more to follow.
-            (Waiter::Follow { chat, .. }, Err(CallError::Refused(_))) => {
-                self.following.forget(chat);
-            }
-            (Waiter::Follow { chat, .. }, _) => self.following.on_failed(chat, now, retry),
-            (Waiter::Lists, Ok(Frame::Chats(page))) => {
-                let mut out = Vec::new();
-                self.lists.on_page(&page, now, &mut out);
-                self.see(Seen::Lists(Box::new(page)));
-                out.into_iter().for_each(|list| self.see(Seen::List(list)));
-            }
-            (Waiter::Lists, _) => self.lists.on_failed(now, retry),
-            (Waiter::CatchUp, Ok(Frame::Chats(page))) => {
-                for item in &page.items {
-                    self.following.on_head(item.chat, &item.log, item.head_ver, now);
-                }
-                if page.next_cursor.is_some() {
-                    self.catch_up(page.next_cursor, now);
-                }
-            }
-            (Waiter::Renewal, Ok(Frame::Ack(Ack { expires_at_ms: Some(expires), .. }))) => {
-                self.plan_renewal(expires, now);
-            }
-            // The heads beacon, or the server's close, will say the same.
-            (Waiter::CatchUp | Waiter::Renewal | Waiter::Nobody, _) => {}
-        }
-    }
-
-    fn catch_up(&mut self, cursor: Option<String>, now: Instant) {
-        let chats = Chats { limit: Some(CHATS_PAGE), cursor, since_list_ver: None };
-        let deadline = now + self.options.call_deadline;
-        self.requests.push(Call::Chats(chats), Waiter::CatchUp, now, deadline);
-    }
-
     // ---- What is seen ----
 
     fn see(&mut self, seen: Seen) {
@@ -450,108 +282,6 @@ impl Driver {
                     return;
                 }
                 Err(mpsc::error::TrySendError::Closed(_)) => self.backlog.clear(),
-            }
-        }
-    }
-
-    // ---- Connecting ----
-
-    fn connect(&mut self) {
-        let token = self.session.lock().token.clone();
-        let address = self.http.addresses()[self.address].clone();
-        self.state.send_replace(State::Connecting);
-        self.link.connect(address, token, &self.options);
-    }
-
-    fn renew(&mut self) {
-        let refresh_token = self.session.lock().refresh_token.clone();
-        self.link.renew(self.http.clone(), refresh_token, &self.options);
-    }
-
-    fn on_not_connected(&mut self, error: ConnectionError, now: Instant) {
-        let why = error.to_string();
-        match error {
-            ConnectionError::Closed { code, reason, closing } => {
-                self.closing = closing;
-                self.on_lost(code, &reason, now);
-            }
-            _ => self.on_lost(None, &why, now),
-        }
-    }
-
-    fn on_lost(&mut self, code: Option<u16>, reason: &str, now: Instant) {
-        self.sends.on_disconnected();
-        let mut ended = Vec::new();
-        let wanted = |waiter: &Waiter| matches!(waiter, Waiter::User(_) | Waiter::Opener { .. });
-        self.requests.on_disconnected(wanted, |answer| ended.push(answer));
-        for answer in ended {
-            self.on_answer(answer, now);
-        }
-        let closing = self.closing.take();
-        match after_close(code, reason, closing.as_ref()) {
-            After::Stop(stop) => self.stop = Some(stop),
-            After::Renew => {
-                let delay = self.backoff.next(rand::random());
-                self.wait(delay, "the token expired", now);
-                self.link.idle();
-                self.renew_at = now + delay;
-            }
-            After::Connect { delay } => {
-                // Never sooner than the own pace: a server that closes at once must not be hammered.
-                let own = self.backoff.next(rand::random());
-                let delay = delay
-                    .map_or(own, |asked| spread(asked, SPREAD_AT_LEAST, rand::random()).max(own));
-                self.address = (self.address + 1) % self.http.addresses().len();
-                let why = closing.map_or(reason.to_owned(), |closing| closing.reason);
-                self.wait(delay, &why, now);
-            }
-        }
-    }
-
-    fn wait(&mut self, delay: Duration, why: &str, now: Instant) {
-        self.link.set_down(now + delay);
-        self.state.send_replace(State::Waiting { why: why.to_owned(), retry_in: delay });
-    }
-
-    /// Milliseconds of our own clock, from an arbitrary start.
-    fn own_ms(&self, now: Instant) -> i64 {
-        i64::try_from(now.duration_since(self.started).as_millis()).unwrap_or(i64::MAX)
-    }
-
-    /// Renews when four fifths of what is left of the token have passed.
-    fn plan_renewal(&mut self, expires_at_ms: i64, now: Instant) {
-        let left_ms = expires_at_ms - self.server_ahead_ms - self.own_ms(now);
-        let left = Duration::from_millis(u64::try_from(left_ms).unwrap_or(0));
-        self.renew_at = now + (left * 4 / 5).max(Duration::from_secs(1));
-    }
-
-    fn on_renewed(&mut self, result: Result<Session, HttpError>, now: Instant) {
-        match result {
-            Ok(session) => {
-                let token = session.token.clone();
-                self.plan_renewal(session.expires_at_ms, now);
-                *self.session.lock() = session;
-                if self.link.is_up() {
-                    let deadline = now + self.options.call_deadline;
-                    let auth = Call::Auth(Auth { token });
-                    self.requests.push(auth, Waiter::Renewal, now, deadline);
-                } else if self.link.due().is_none() {
-                    self.link.set_down(now);
-                }
-            }
-            Err(HttpError::Refused { status: 401, refused }) if !self.link.is_up() => {
-                self.stop = Some(Stop::SessionEnded(refused.to_string()));
-            }
-            Err(error) if self.link.is_up() => {
-                // The connection is good until the token expires; then the server says so.
-                let _ = error;
-                self.renew_at = now + self.backoff.next(rand::random());
-            }
-            Err(error) => {
-                let delay = self.backoff.next(rand::random());
-                let retry_in = delay;
-                self.state.send_replace(State::Waiting { why: error.to_string(), retry_in });
-                self.renew_at = now + delay;
             }
         }
     }
