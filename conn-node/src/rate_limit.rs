@@ -37,7 +37,7 @@ impl Default for Rates {
         Rates {
             registrations_a_minute: count(30),
             log_ins_a_minute: count(60),
-            sends_a_second: count(200),
+            sends_a_second: count(1_000),
             limit_loopback: true,
         }
     }

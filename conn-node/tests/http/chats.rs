@@ -1,6 +1,7 @@
 //! /v1/chats and /v1/chats/{chat}.
 
 use crate::world::{Person, Reply, World, new_id, until, world};
+use futures::{SinkExt, StreamExt};
 use serde_json::{Value, json};
 use shardline_domain::id::{ChatId, UserId};
 
@@ -227,5 +228,62 @@ async fn a_chat_is_read_also_while_its_readers_own_shard_is_away() {
         world.send(&anna, &chat, "second").await.expect(201).number("seq") > 2
     })
     .await;
+    world.stop().await;
+}
+
+/// One `chats` frame over a socket, answered.
+async fn chats_frame(world: &World, person: &Person, frame: Value) -> Value {
+    let url = format!("ws://{}/v1/ws", world.address(0));
+    let (mut socket, _) = tokio_tungstenite::connect_async(url).await.expect("a socket");
+    let hello = json!({"type": "hello", "token": person.token, "device": "test"});
+    for frame in [hello, frame] {
+        socket.send(frame.to_string().into()).await.expect("is sent");
+    }
+    while let Some(Ok(message)) = socket.next().await {
+        let Ok(text) = message.into_text() else { continue };
+        let frames: Value = serde_json::from_str(&text).unwrap_or(Value::Null);
+        let frames = frames.as_array().cloned().unwrap_or_else(|| vec![frames]);
+        if let Some(answer) = frames.into_iter().find(|frame| frame["id"] == 9) {
+            return answer;
+        }
+    }
+    panic!("the socket ended without an answer");
+}
+
+#[tokio::test]
+async fn what_changed_in_the_list_comes_alone_if_it_fits_a_page() {
+    let world = world().await;
+    let (anna, bob) = (world.person("anna").await, world.person("bob").await);
+    let old = world.direct(&anna, &bob).await;
+    let left = world.group(&bob, &[&anna]).await;
+    let (_, _, reply) = page(&world, &anna, "").await;
+    let since = reply.number("list_ver");
+    let members = format!("/v1/chats/{left}/members/{}", anna.id);
+    world.delete(&anna, &members).await.expect(200);
+    let new = [world.group(&anna, &[]).await, world.group(&anna, &[]).await];
+
+    let ask = |since: u64, limit: u64| json!({"type": "chats", "id": 9, "since_list_ver": since, "limit": limit});
+    let ids = |answer: &Value| -> Vec<String> {
+        let items = answer["items"].as_array().expect("items").iter();
+        items.map(|item| item["chat"].as_str().expect("an id").to_owned()).collect()
+    };
+    let changed = chats_frame(&world, &anna, ask(since, 50)).await;
+    assert_eq!((&changed["type"], &changed["state"]), (&json!("chats"), &json!("resumed")));
+    assert_eq!(changed["gone"], json!([left]));
+    let mut came = ids(&changed);
+    came.sort_unstable();
+    let mut expected = new.to_vec();
+    expected.sort_unstable();
+    assert_eq!(came, expected);
+    assert_eq!(changed["list_ver"], since + 3);
+
+    let nothing = chats_frame(&world, &anna, ask(since + 3, 50)).await;
+    assert_eq!((&nothing["state"], ids(&nothing).len()), (&json!("resumed"), 0));
+    // More than a page: the list from its beginning.
+    let page = chats_frame(&world, &anna, ask(since, 1)).await;
+    assert_eq!((&page["state"], ids(&page).len()), (&json!("resynced"), 1));
+    assert!(page["next_cursor"].is_string());
+    let all = chats_frame(&world, &anna, json!({"type": "chats", "id": 9})).await;
+    assert!(ids(&all).contains(&old) && all.get("state").is_none());
     world.stop().await;
 }
