@@ -29,9 +29,9 @@ use tokio_util::sync::CancellationToken;
 const IN_FLIGHT_MAX: usize = 64;
 /// How often delays and waits are looked at while nothing else happens.
 const TICK: Duration = Duration::from_millis(50);
-/// Rows read from the database at once.
-const READ_ROWS: u64 = 4_096;
-/// After a read of the database failed.
+/// Rows read from the database at once, beyond those that are known.
+const READ_ROWS: usize = 4_096;
+/// After a read of the database failed, or brought nothing new.
 const READ_RETRY: Duration = Duration::from_secs(1);
 
 pub(crate) struct Outbox {
@@ -128,13 +128,14 @@ impl Outbox {
         waits.into_values().for_each(|wait| finish(Some(wait)));
     }
 
-    /// False: the database did not answer.
+    /// False: it brought nothing new, or the database did not answer.
     async fn read(&self, store: &Arc<dyn Store>) -> bool {
-        match store.outbox(READ_ROWS).await {
+        // The known ones stand first.
+        let limit = self.facts.lock().len() + READ_ROWS;
+        match store.outbox(limit as u64).await {
             Ok(rows) => {
-                let all = (rows.len() as u64) < READ_ROWS;
-                self.facts.lock().add_read(rows, all);
-                true
+                let all = rows.len() < limit;
+                self.facts.lock().add_read(rows, all) || all
             }
             Err(error) => {
                 tracing::warn!(%error, "the outbox could not be read");

@@ -37,8 +37,11 @@ use tokio::sync::Semaphore;
 const READS_MAX: usize = 1_024;
 /// Events waiting for the bus in memory, per lane.
 const RELAY_BYTES_MAX: usize = 16 * 1024 * 1024;
-/// Chats read at the same time to rebuild senders' cursors.
+/// Journal rows read at once to rebuild senders' cursors.
 const JOURNAL_ROWS: u64 = 256;
+/// How long relays may go on when the lanes have ended, and how often that is looked at.
+const RELAY_TIME_MAX: Duration = Duration::from_secs(1);
+const RELAY_LOOK: Duration = Duration::from_millis(5);
 /// How long the tasks of a term may take to end.
 const END_TIME_MAX: Duration = Duration::from_secs(5);
 
@@ -51,6 +54,8 @@ pub(crate) struct Serving {
     reader: Reader,
     reads: Arc<Semaphore>,
     tasks: Lifecycle,
+    /// Stop after the others, so that what lanes committed last goes out, too.
+    relay_tasks: Lifecycle,
 }
 
 /// What a shard-node stands on.
@@ -111,6 +116,7 @@ impl Serving {
         };
 
         let stop = tasks.token();
+        let relay_tasks = tasks.child();
         let mut queues = Vec::with_capacity(lanes);
         let mut relays = Vec::with_capacity(lanes);
         for (memory, at) in of_lanes {
@@ -137,7 +143,7 @@ impl Serving {
                 relayed: Arc::clone(&relayed),
             };
             tasks.run("lane", lane.run(stop.clone()));
-            tasks.run("relay", relay.run(stop.clone()));
+            relay_tasks.run("relay", relay.run(relay_tasks.token()));
             queues.push(queue);
             relays.push((relay_queue, relayed));
         }
@@ -146,7 +152,17 @@ impl Serving {
             Arc::clone(&outbox).run(Arc::clone(store), Arc::clone(catalog), queues.clone(), stop);
         tasks.run("outbox", delivery);
         let reads = Arc::new(Semaphore::new(READS_MAX));
-        Ok(Arc::new(Serving { fence, slots, queues, relays, outbox, reader, reads, tasks }))
+        Ok(Arc::new(Serving {
+            fence,
+            slots,
+            queues,
+            relays,
+            outbox,
+            reader,
+            reads,
+            tasks,
+            relay_tasks,
+        }))
     }
 
     /// One call: to its lane, to the readers, or refused.
@@ -316,9 +332,20 @@ impl Serving {
         }
     }
 
-    /// Ends the term: lanes finish what waits (if they still may), and everyone else stops.
+    /// Ends the term: lanes finish what waits (if they still may), then relays have a moment for what
+    /// that brought; the rest is relayed by the next writer.
     pub(crate) async fn end(&self) {
-        if !self.tasks.finish(END_TIME_MAX).await {
+        let ended = self.tasks.finish(END_TIME_MAX).await;
+        let relaying = async {
+            while self.positions().iter().any(|lane| lane.relayed < lane.committed) {
+                tokio::time::sleep(RELAY_LOOK).await;
+            }
+        };
+        if !self.fence.lost().is_cancelled() {
+            // Too late is no loss.
+            drop(tokio::time::timeout(RELAY_TIME_MAX, relaying).await);
+        }
+        if !(self.relay_tasks.finish(END_TIME_MAX).await && ended) {
             tracing::warn!("tasks of a writer's term did not end in time");
         }
     }

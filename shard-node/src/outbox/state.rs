@@ -59,10 +59,12 @@ impl Facts {
         });
     }
 
-    /// `all`: there are no further rows.
-    pub(super) fn add_read(&mut self, rows: Vec<OutboxRow>, all: bool) {
+    /// `all`: there are no further rows. Whether something was new.
+    pub(super) fn add_read(&mut self, rows: Vec<OutboxRow>, all: bool) -> bool {
         self.more = !all;
+        let before = self.known.len();
         rows.into_iter().for_each(|row| self.add(row));
+        before < self.known.len()
     }
 
     /// Whether the database is to be read: it has more, and there is room for half of it.
@@ -141,7 +143,7 @@ mod tests {
         assert_eq!(started(&mut facts, NOW), Some(2));
         assert_eq!(started(&mut facts, NOW), None);
         facts.settle((1, 1, 3), Settled::Applied, NOW);
-        facts.add_read(vec![row(1)], true);
+        assert!(!facts.add_read(vec![row(1)], true));
         assert_eq!(started(&mut facts, NOW), None);
         assert_eq!(facts.take_applied(), [(1, 1, 3)]);
         facts.deleted(&[(1, 1, 3)]);

@@ -75,7 +75,14 @@ impl Reader {
         lookup: &LookupName,
     ) -> Result<NameView, Refusal> {
         let name = self.memory(id).name(id).await.map_err(|error| refusals::store(&error))?;
-        let name = name.ok_or_else(|| Refusal::new(Code::NotFound, "there is no such name"))?;
+        let Some(name) = name else {
+            // An id that is not free: the name, if it was claimed, is at the next.
+            let head = self.memory(id).head(id).await.map_err(|error| refusals::store(&error))?;
+            return Err(match head {
+                Some(_) => refusals::id_clash(),
+                None => Refusal::new(Code::NotFound, "there is no such name"),
+            });
+        };
         if name.row.name != lookup.name {
             return Err(refusals::id_clash());
         }

@@ -29,6 +29,8 @@ pub(crate) struct FaultyStore {
     pub(crate) arrived: AtomicU64,
     pub(crate) commits: AtomicU64,
     pub(crate) settled: AtomicU64,
+    /// The database does not answer while this is true.
+    pub(crate) down: AtomicBool,
     /// Settling fails while this is true.
     pub(crate) no_settling: AtomicBool,
     /// A message with this text cannot be stored.
@@ -44,6 +46,7 @@ impl FaultyStore {
             arrived: AtomicU64::new(0),
             commits: AtomicU64::new(0),
             settled: AtomicU64::new(0),
+            down: AtomicBool::new(false),
             no_settling: AtomicBool::new(false),
             poison: Mutex::default(),
         })
@@ -69,6 +72,13 @@ impl FaultyStore {
         self.pass.add_permits(1_000_000);
     }
 
+    fn check(&self) -> Result<(), StoreError> {
+        if self.down.load(Ordering::SeqCst) {
+            return Err(StoreError::Unavailable("on purpose".to_owned()));
+        }
+        Ok(())
+    }
+
     pub(crate) fn count(&self) -> u64 {
         self.commits.load(Ordering::SeqCst)
     }
@@ -80,6 +90,7 @@ impl Store for FaultyStore {
         self.inner.take_over(writer, lanes).await
     }
     async fn writer(&self) -> Result<Option<Writer>, StoreError> {
+        self.check()?;
         self.inner.writer().await
     }
     async fn slots(&self) -> Result<Vec<SlotRow>, StoreError> {
@@ -96,6 +107,7 @@ impl Store for FaultyStore {
         if writes.messages.iter().any(|message| Some(&message.text) == poison.as_ref()) {
             return Err(CommitError::NotStored("poison".to_owned()));
         }
+        self.check().map_err(|error| CommitError::NotStored(error.to_string()))?;
         let fault = self.faults.lock().pop_front();
         self.commits.fetch_add(1, Ordering::SeqCst);
         match fault {
@@ -122,6 +134,7 @@ impl Store for FaultyStore {
         self.inner.heads(entities).await
     }
     async fn chat(&self, chat: u64) -> Result<Option<ChatState>, StoreError> {
+        self.check()?;
         self.inner.chat(chat).await
     }
     async fn user(&self, user: u64) -> Result<Option<UserState>, StoreError> {
@@ -144,6 +157,7 @@ impl Store for FaultyStore {
         self.inner.message(chat, seq).await
     }
     async fn messages(&self, range: MessageRange) -> Result<Vec<MessageRow>, StoreError> {
+        self.check()?;
         self.inner.messages(range).await
     }
     async fn find_messages(&self, keys: &[MessageKey]) -> Result<Vec<MessageRow>, StoreError> {

@@ -3,7 +3,7 @@
 use crate::faults::Fault;
 use crate::node::{Node, answer, eventually, refused, sent};
 use shardline_wire::internal::call::Op;
-use shardline_wire::internal::{RemoveMember, Send};
+use shardline_wire::internal::{GetHistory, RemoveMember, Send};
 use shardline_wire::refusal::Code;
 use std::sync::atomic::Ordering;
 
@@ -198,4 +198,22 @@ async fn bodies_are_kept_as_they_came() {
         node.send(chat, 1, number, body).await;
     }
     assert_eq!(node.texts(chat, 2).await, bodies);
+}
+
+#[tokio::test]
+async fn while_the_database_is_down_nothing_is_stored_and_then_it_goes_on() {
+    let node = Node::start().await;
+    let chat = node.group(&[1, 2]).await;
+    node.send(chat, 1, 1, "before").await;
+    node.store.down.store(true, Ordering::SeqCst);
+    for number in 2..=4 {
+        let send = Op::Send(Node::send_op(1, number, "while"));
+        refused(node.call(chat, send).await, Code::TryAgain);
+    }
+    let get = GetHistory { user: 1, ..GetHistory::default() };
+    refused(node.call(chat, Op::GetHistory(get)).await, Code::TryAgain);
+    node.store.down.store(false, Ordering::SeqCst);
+    let after = Op::Send(Node::send_op(1, 5, "after"));
+    eventually("it goes on", async || node.call(chat, after.clone()).await.is_ok()).await;
+    assert_eq!(node.texts(chat, 1).await, ["before", "after"]);
 }
