@@ -10,7 +10,11 @@ fn main() -> ExitCode {
     settings.prefer("ops-listen", "127.0.0.1:8081");
     process::main_with("embedded", settings, Options::read, |options, process| async move {
         let cluster = Cluster::start(options, &process.lifecycle, &process.health).await?;
-        tracing::info!(clients = %format!("http://{}", cluster.local_addr()), "Shardline runs");
+        let (address, health) = (cluster.local_addr(), process.health.clone());
+        process.lifecycle.run("announce", async move {
+            health.until_ready().await;
+            tracing::info!(clients = %format!("http://{address}"), "Shardline runs");
+        });
         Ok(())
     })
 }

@@ -44,6 +44,9 @@ pub struct ReadyFlag {
     index: usize,
 }
 
+/// Only starts wait for it, so looking is simpler than being told.
+const READY_LOOK_EVERY: std::time::Duration = std::time::Duration::from_millis(10);
+
 impl Health {
     pub fn new() -> Health {
         Health::default()
@@ -66,6 +69,13 @@ impl Health {
         self.with(|state| {
             !state.stopping && state.parts.iter().all(|part| part.waits_for.is_none())
         })
+    }
+
+    /// Returns once every part is ready.
+    pub async fn until_ready(&self) {
+        while !self.is_ready() {
+            tokio::time::sleep(READY_LOOK_EVERY).await;
+        }
     }
 
     /// One line a part: `catalog: ready`, `bus: waiting for 127.0.0.1:9092`.

@@ -1,0 +1,8 @@
+//! Whole systems through real sockets: the embedded form, and the cluster of real processes on real
+//! MySQL, Kafka and Redis. Both play the same scenes.
+
+mod bad_input;
+mod cluster;
+mod embedded;
+mod person;
+mod scenes;
