@@ -169,7 +169,7 @@ cluster: ready. Two people on different conn-nodes:
   $BIN/talk --server http://127.0.0.1:$(listen_port conn-node-1) --name alice
   $BIN/talk --server http://127.0.0.1:$(listen_port conn-node-2) --name bob
 and the operator's view:
-  $BIN/shardctl --router 127.0.0.1:$(listen_port router-1) --secret-file $CLUSTER/secret shard list
+  $BIN/shardctl --router 127.0.0.1:$(listen_port router-1) --secret "\$(cat $CLUSTER/secret)" shard list
 EOF
 }
 

@@ -75,10 +75,15 @@ fn target() -> PathBuf {
     binaries().parent().expect("the target folder").to_owned()
 }
 
+#[expect(clippy::disallowed_methods, reason = "a switch of the tests, not a setting")]
+fn skips_services() -> bool {
+    std::env::var("SHARDLINE_TEST_SKIP_SERVICES").is_ok()
+}
+
 /// One test, since the scenes share one cluster: starting it takes longer than playing them.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_cluster_plays_every_scene_and_survives_its_faults() {
-    if std::env::var("SHARDLINE_TEST_SKIP_SERVICES").is_ok() {
+    if skips_services() {
         return;
     }
     let processes = Processes::start();

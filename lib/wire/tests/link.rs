@@ -1,5 +1,7 @@
 //! Both streams over real sockets: order, batches, broken connections, the secret.
 
+#![expect(clippy::disallowed_methods, reason = "a test's servers end with its runtime")]
+
 use shardline_wire::call::{
     Done, Full, NodeOp, NodeSink, Outcome, Push, Router, RouterAccept, RouterConnect, Shard,
     ShardConnect, wait,

@@ -1,3 +1,5 @@
+//! Who gets an event, case by case.
+
 use super::*;
 use crate::catalog::Router;
 use crate::connections::Connections;

@@ -1,3 +1,5 @@
+//! Streams of conn-nodes: what comes first, and what a full queue does.
+
 use super::*;
 use crate::catalog::Router;
 use shardline_domain::slot::Partitions;

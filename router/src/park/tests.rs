@@ -1,3 +1,5 @@
+//! Parked writes: order, bounds and release, by cases and at random.
+
 use super::*;
 use proptest::prelude::*;
 use std::collections::{BTreeMap, VecDeque};

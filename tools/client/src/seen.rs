@@ -4,7 +4,7 @@ use crate::frames::{ChatsPage, Event, Heads, List, Opened, Signal};
 use crate::reconnect::Stop;
 use std::time::Duration;
 
-/// What comes out of [`Client::events`](crate::Client::events).
+/// What comes out of the receiver of [`Client::connect`](crate::Client::connect).
 ///
 /// Promised per chat: `Event`s come in ver order, each once, whatever happened to the connection in
 /// between, unless a `Resynced` says that the history before it is to be dropped.

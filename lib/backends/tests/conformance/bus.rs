@@ -1,3 +1,5 @@
+//! The bus keeps its promises in memory and in Kafka.
+
 use crate::each_claim;
 use crate::services;
 use bytes::Bytes;

@@ -1,3 +1,5 @@
+//! Cursors keep their promises in memory and in Redis.
+
 use crate::each_claim;
 use crate::redis_server::Part;
 use shardline_backends::cursors::conformance::Subject;

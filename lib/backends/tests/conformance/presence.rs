@@ -1,3 +1,5 @@
+//! Presence keeps its promises in memory and in Redis.
+
 use crate::each_claim;
 use crate::redis_server::Part;
 use shardline_backends::RedisSettings;

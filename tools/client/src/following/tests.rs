@@ -1,3 +1,5 @@
+//! Which chat is asked about when.
+
 use super::*;
 use crate::frames::{ChatItem, Message};
 

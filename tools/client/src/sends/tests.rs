@@ -1,3 +1,5 @@
+//! What is sent when, and what each answer does.
+
 use super::*;
 
 const CHAT: u64 = 7;
