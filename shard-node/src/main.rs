@@ -78,7 +78,11 @@ async fn open_once(database: &Database) -> anyhow::Result<Opened> {
 
 #[cfg(feature = "mysql")]
 async fn mysql(url: &str) -> anyhow::Result<Opened> {
-    use shardline_shard_node::store::mysql::{MySqlStore, Options};
+    use shardline_shard_node::store::mysql::{MySqlStore, Options, create_database};
+    // An account that may not make databases was given one that exists; opening it will tell.
+    if let Err(error) = create_database(url).await {
+        tracing::debug!(%error, "the database was not made");
+    }
     let opened = MySqlStore::open(&Options::new(url)).await;
     Ok(opened.map(|store| Arc::new(store) as Arc<dyn Store>))
 }
