@@ -1,6 +1,6 @@
 //! The embedded form, started as a library, through real sockets.
 
-use crate::person::{Place, text};
+use crate::person::{PATIENCE, Place, text};
 use crate::{bad_input, scenes};
 use shardline_client::Encoding;
 use shardline_client::frames::History;
@@ -9,6 +9,9 @@ use shardline_daemon::lifecycle::Lifecycle;
 use shardline_embedded::{Cluster, Options};
 use std::path::Path;
 use std::time::Duration;
+
+/// Of everything a scene waits for together.
+const SCENE_TIME_MAX: Duration = Duration::from_secs(120);
 
 struct Running {
     lifecycle: Lifecycle,
@@ -25,7 +28,8 @@ impl Running {
             is_local: true,
         };
         let cluster = Cluster::start(options, &lifecycle, &health).await.expect("starts");
-        health.until_ready().await;
+        let ready = tokio::time::timeout(PATIENCE, health.until_ready()).await;
+        assert!(ready.is_ok(), "not ready: {}", health.report());
         let addresses = vec![format!("http://{}", cluster.local_addr())];
         Running { lifecycle, place: Place { addresses } }
     }
@@ -43,7 +47,8 @@ macro_rules! scenes {
         async fn $name() {
             let data = tempfile::tempdir().expect("a temporary folder");
             let running = Running::start(data.path()).await;
-            $scene(&running.place).await;
+            let played = tokio::time::timeout(SCENE_TIME_MAX, $scene(&running.place)).await;
+            assert!(played.is_ok(), "the scene hangs");
             running.stop().await;
         }
     )*};
