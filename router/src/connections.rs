@@ -148,6 +148,8 @@ impl Connections {
     /// Tells streams what is due as soon as they take it, until `stop`.
     pub(crate) async fn tend(self: Arc<Connections>, stop: CancellationToken) {
         let mut list = self.routers.changed();
+        // A list that came before this look counts as news: a stream may have opened before it.
+        list.mark_changed();
         let mut is_lagging = false;
         loop {
             tokio::select! {

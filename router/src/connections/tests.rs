@@ -101,6 +101,23 @@ async fn what_is_due_is_said_without_another_event() {
     sink.check(&["behind", "routers 7"]);
 }
 
+#[tokio::test]
+async fn a_list_that_came_before_the_first_look_is_told() {
+    let (connections, sink) = (Arc::new(connections()), Sink::with_room(9));
+    let _stream = connections.accept(NodeHello::default(), sink.clone());
+    let others = ["a", "b"].map(|id| Router { id: id.to_owned(), address: format!("{id}:1") });
+    connections.routers.apply(8, &others);
+    let stop = CancellationToken::new();
+    let heard = async {
+        for _ in 0..100 {
+            tokio::task::yield_now().await;
+        }
+        stop.cancel();
+    };
+    tokio::join!(connections.clone().tend(stop.clone()), heard);
+    sink.check(&["behind", "routers 7", "routers 8"]);
+}
+
 #[test]
 fn a_stuck_stream_does_not_hold_others() {
     let (connections, stuck, free) = (connections(), Sink::with_room(0), Sink::with_room(9));
