@@ -190,6 +190,10 @@ async fn a_node_gets_answers_and_pushes_on_one_stream() {
         }
         tokio::time::sleep(Duration::from_millis(10)).await;
     };
+    // The router has the stream a moment before the node knows that it stands.
+    while !router.is_connected() {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
     let (done, outcome) = Done::channel();
     router.submit(NodeOp::Presence(Default::default()), done);
     assert_eq!(wait(outcome, LIMIT).await, Ok(Answer::Registered(Registered {})));
