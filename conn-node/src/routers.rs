@@ -251,9 +251,6 @@ impl Routers {
         {
             let mut lost_since = self.lost_since.lock();
             let table = self.table.load_full();
-            if table.number == 0 {
-                return;
-            }
             let is_reached = table.links.iter().any(|link| link.is_connected());
             let with_seeds = if is_reached {
                 *lost_since = None;
@@ -261,11 +258,13 @@ impl Routers {
             } else {
                 LOST_TIME_MAX <= now - *lost_since.get_or_insert(now)
             };
-            if with_seeds == table.extra.is_empty() {
+            // Before the first list there are only the configured ones.
+            if table.number != 0 && with_seeds == table.extra.is_empty() {
                 let (links, owners) = (table.links.clone(), table.owners.clone());
                 self.put_table(table.number, table.partitions, links, owners, with_seeds);
             }
         }
+        // Also a list that came while this held the lock.
         self.apply_newest();
     }
 
@@ -441,3 +440,6 @@ fn is_repeatable(op: &Op) -> bool {
     );
     is_idempotent || is_read(op)
 }
+
+#[cfg(test)]
+mod tests;
