@@ -75,3 +75,16 @@ pub const OWN_FACT_WAIT_MAX: Duration = Duration::from_secs(2);
 /// Events of one chat held back by a reader until the gap before them is repaired; more are asked for
 /// with the gap.
 pub const HELD_EVENTS_MAX: usize = 64;
+
+/// How long writes may wait for a move: past this it is aborted and tried again.
+pub const FREEZE_TIME_MAX: Duration = Duration::from_millis(1_500);
+/// Attempts of one move before it is given up: what fails so often has a reason.
+pub const MOVE_ATTEMPTS_MAX: u32 = 5;
+/// Between two attempts, so that whoever waited for the first is served.
+pub const MOVE_RETRY_AFTER: Duration = Duration::from_secs(10);
+/// Entities that differ, and the time that copying them takes, when a slot may freeze: the last
+/// difference must fit into a pause nobody notices.
+pub const MOVE_CLOSE_ENTITIES_MAX: u64 = 100;
+pub const MOVE_ROUND_TIME_MAX: Duration = Duration::from_millis(200);
+/// For how long the old shard follows, so that a move can be reversed.
+pub const MOVE_WINDOW_DEFAULT: Duration = Duration::from_secs(60 * 60);

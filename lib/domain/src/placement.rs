@@ -10,6 +10,7 @@
 mod plan;
 mod quota;
 mod ring;
+pub mod transfer;
 
 pub use plan::plan;
 
