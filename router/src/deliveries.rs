@@ -147,8 +147,9 @@ impl Deliveries {
         let mut events = Vec::new();
         let mut skipped = 0;
         for record in records {
-            // Payloads stay parts of the record: nothing is copied.
-            match EventBatch::decode(record.payload.clone()) {
+            // From a slice, so that each payload is a copy: an event that waits for a stuck conn-node
+            // must not keep its whole record.
+            match EventBatch::decode(&record.payload[..]) {
                 Ok(batch) => {
                     let before = events.len() + batch.events.len();
                     events.extend(batch.events.into_iter().filter(|event| !is_old(event, now_ms)));

@@ -64,11 +64,20 @@ pub const TOKEN_LIFE: Duration = Duration::from_secs(15 * 60);
 pub const IN_FLIGHT_PER_SESSION_MAX: usize = 1_024;
 /// Calls waiting on one stream between two of our processes.
 pub const IN_FLIGHT_PER_LINK_MAX: usize = 65_536;
+/// Bytes of the calls waiting on one such stream, written or not, and as many of answers on their way
+/// back: as much as a router parks. A process that does not answer costs each of its callers no more.
+pub const IN_FLIGHT_BYTES_PER_LINK_MAX: usize = 64 * 1024 * 1024;
+/// Bytes of events and signals waiting for one conn-node: some 20,000 events of ordinary size, about
+/// what a second brings. A hundred stuck conn-nodes cost a router less than a gigabyte.
+pub const PUSH_QUEUE_BYTES_MAX: usize = 8 * 1024 * 1024;
 /// Bytes of one batch on such a stream, before it is cut.
 pub const LINK_BATCH_BYTES_MAX: usize = 1024 * 1024;
 
 /// How long a caller inside the system waits for an answer before it counts as unknown.
 pub const CALL_TIME_MAX: Duration = Duration::from_secs(10);
+/// How long a router waits for a shard-node's answer: with the time a write may be parked before, its
+/// caller hears of it within `CALL_TIME_MAX`.
+pub const SHARD_ANSWER_TIME_MAX: Duration = Duration::from_secs(6);
 /// How long a call waits for its caller's own list to show its effect.
 pub const OWN_FACT_WAIT_MAX: Duration = Duration::from_secs(2);
 

@@ -110,7 +110,9 @@ pub trait RouterConnect: Send + Sync {
 
 /// How a router reaches shard-nodes.
 pub trait ShardConnect: Send + Sync {
-    /// As above. While there is no connection, calls are refused with TRY_AGAIN at once.
+    /// As above. While there is no connection, or too much waits on it, calls are refused with
+    /// TRY_AGAIN at once. One that is not answered within `SHARD_ANSWER_TIME_MAX` gets UNKNOWN, or
+    /// TRY_AGAIN if it only reads; a later answer is ignored.
     fn open(&self, address: &str) -> Arc<dyn Shard>;
 }
 

@@ -8,6 +8,7 @@ pub mod call;
 pub mod codes;
 pub mod json;
 pub mod link;
+mod op;
 pub mod refusal;
 
 /// The client contract: frames, and what they carry.

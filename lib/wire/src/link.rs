@@ -2,10 +2,15 @@
 //! batches of what gathered while the last batch was written.
 //!
 //! A stream that breaks answers what was in flight with `unknown` and is opened anew with backoff.
+//! A call that a peer never answers is answered in its place after its time. Whatever waits on a
+//! stream is bounded in number and in bytes; beyond that calls are refused and pushes are lost, of
+//! which the conn-node is told (`Behind`).
 //! Services know each other by a shared secret in the metadata of every stream and call.
 
 mod admin;
+mod answers;
 mod catalog;
+mod keeper;
 mod outbox;
 mod pending;
 mod router_client;
@@ -25,7 +30,8 @@ pub use shard_server::ShardServer;
 use std::future::Future;
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
-use tonic::transport::Endpoint;
+use tonic::Status;
+use tonic::transport::{Channel, Endpoint};
 
 /// A batch of the largest pages fits; anything larger is a defect, not a message.
 const MESSAGE_BYTES_MAX: usize = 16 * 1024 * 1024;
@@ -48,6 +54,12 @@ fn endpoint(address: &str) -> Result<Endpoint, tonic::transport::Error> {
         .keep_alive_while_idle(true)
         .initial_stream_window_size(4 * 1024 * 1024)
         .initial_connection_window_size(8 * 1024 * 1024))
+}
+
+/// A connection of its own: a stream shares it with nobody.
+async fn connect(address: &str) -> Result<Channel, Status> {
+    let endpoint = endpoint(address).map_err(|e| Status::invalid_argument(e.to_string()))?;
+    endpoint.connect().await.map_err(|e| Status::unavailable(e.to_string()))
 }
 
 /// A server for our services, with the same keepalive as the clients.

@@ -1,21 +1,20 @@
 //! A router over the network, as a conn-node calls it.
 
-use super::outbox::Outbox;
+use super::keeper::{Line, Load, Peer};
 use super::pending::Pending;
 use super::secret::Secret;
-use super::{BATCHES_IN_FLIGHT, MESSAGE_BYTES_MAX, RECONNECT_FIRST, endpoint, next_delay};
+use super::{MESSAGE_BYTES_MAX, connect};
 use crate::call::{Done, NodeOp, NodeSink, Push, Router, RouterConnect};
 use crate::internal::router_service_client::RouterServiceClient;
-use crate::internal::{FromRouter, NodeHello, NodeRequest, RouterInfo, ToRouter, node_request};
-use crate::refusal::Refusal;
-use parking_lot::Mutex;
+use crate::internal::{
+    FromRouter, NodeHello, NodeRequest, Registered, RouterInfo, ToRouter, node_request, reply,
+};
 use prost::Message as _;
-use shardline_domain::limits::{IN_FLIGHT_PER_LINK_MAX, LINK_BATCH_BYTES_MAX};
+use shardline_domain::limits::CALL_TIME_MAX;
+use std::ops::ControlFlow;
 use std::sync::Arc;
 use tokio_stream::wrappers::ReceiverStream;
-use tokio_util::sync::{CancellationToken, DropGuard};
 use tonic::{Request, Status, Streaming};
-use tracing::{debug, info};
 
 /// Opens streams to routers.
 #[derive(Clone, Debug)]
@@ -36,167 +35,93 @@ impl RouterConnect for RouterLinks {
         hello: NodeHello,
         sink: Arc<dyn NodeSink>,
     ) -> Arc<dyn Router> {
-        let stop = CancellationToken::new();
-        let current = Arc::new(Mutex::new(None));
-        let keeper = Keeper {
-            router: router.clone(),
-            hello,
-            sink,
-            secret: self.secret.clone(),
-            current: current.clone(),
-        };
-        super::spawn(stop.clone(), keeper.keep_open());
-        Arc::new(RouterLink { current, _stop: stop.drop_guard() })
+        let address = router.address.clone();
+        let peer = RouterPeer { address, hello, sink, secret: self.secret.clone() };
+        Arc::new(RouterLink(Line::keep(peer, router.address.clone(), CALL_TIME_MAX)))
     }
 }
 
-struct Stream {
-    outbox: Outbox<NodeRequest>,
-    pending: Pending,
-}
-
-struct RouterLink {
-    current: Arc<Mutex<Option<Arc<Stream>>>>,
-    _stop: DropGuard,
-}
+struct RouterLink(Line<RouterPeer>);
 
 impl Router for RouterLink {
     fn submit(&self, op: NodeOp, done: Done) {
-        let stream = self.current.lock().clone();
-        let Some(stream) = stream else {
-            return done.finish(Err(Refusal::try_again("the router is not connected", 100)));
-        };
-        let op = match op {
-            NodeOp::Call(call) => node_request::Op::Call(call),
-            NodeOp::Interest(interest) => node_request::Op::Interest(interest),
-            NodeOp::Presence(presence) => node_request::Op::Presence(presence),
+        let (op, is_read) = match op {
+            NodeOp::Call(call) => {
+                let is_read = call.is_read();
+                (node_request::Op::Call(call), is_read)
+            }
+            NodeOp::Interest(interest) => (node_request::Op::Interest(interest), true),
+            NodeOp::Presence(presence) => (node_request::Op::Presence(presence), true),
             NodeOp::Signal(signal) => {
                 // Signals may be lost and are not answered.
-                let op = Some(node_request::Op::Signal(signal));
-                drop(stream.outbox.put(NodeRequest { id: 0, op }));
-                return done.finish(Ok(crate::internal::reply::Answer::Registered(
-                    crate::internal::Registered {},
-                )));
+                let request = NodeRequest { id: 0, op: Some(node_request::Op::Signal(signal)) };
+                let size = request.encoded_len();
+                self.0.tell(request, size);
+                return done.finish(Ok(reply::Answer::Registered(Registered {})));
             }
         };
-        let id = match stream.pending.add(done) {
-            Ok(id) => id,
-            Err(done) => {
-                return done.finish(Err(Refusal::try_again("too many calls to the router", 50)));
-            }
-        };
-        if stream.outbox.put(NodeRequest { id, op: Some(op) }).is_err()
-            && let Some(done) = stream.pending.take(id)
-        {
-            done.finish(Err(Refusal::try_again("the router is not connected", 100)));
-        }
+        let request = NodeRequest { id: 0, op: Some(op) };
+        let load = Load { size: request.encoded_len(), is_read };
+        self.0.call(load, done, |id| NodeRequest { id, ..request });
     }
 
     fn is_connected(&self) -> bool {
-        self.current.lock().is_some()
+        self.0.is_connected()
     }
 }
 
-struct Keeper {
-    router: RouterInfo,
+struct RouterPeer {
+    address: String,
     hello: NodeHello,
     sink: Arc<dyn NodeSink>,
     secret: Secret,
-    current: Arc<Mutex<Option<Arc<Stream>>>>,
 }
 
-impl Keeper {
-    async fn keep_open(self) {
-        let mut delay = RECONNECT_FIRST;
-        loop {
-            match self.run_once().await {
-                Ok(()) => delay = RECONNECT_FIRST,
-                Err(status) => debug!(router = %self.router.id, %status, "no stream to the router"),
-            }
-            tokio::time::sleep(delay).await;
-            delay = next_delay(delay);
-        }
-    }
+impl Peer for RouterPeer {
+    type Request = NodeRequest;
+    type Batch = ToRouter;
+    type Incoming = FromRouter;
 
-    /// Opens a stream and serves it to its end.
-    async fn run_once(&self) -> Result<(), Status> {
-        let channel = endpoint(&self.router.address)
-            .map_err(|e| Status::invalid_argument(e.to_string()))?
-            .connect()
-            .await
-            .map_err(|e| Status::unavailable(e.to_string()))?;
-        let mut client = RouterServiceClient::new(channel)
+    const KIND: &'static str = "router";
+
+    async fn open(
+        &self,
+        batches: ReceiverStream<ToRouter>,
+    ) -> Result<Streaming<FromRouter>, Status> {
+        let mut client = RouterServiceClient::new(connect(&self.address).await?)
             .max_decoding_message_size(MESSAGE_BYTES_MAX)
             .max_encoding_message_size(MESSAGE_BYTES_MAX);
-        let (batches, outgoing) = tokio::sync::mpsc::channel(BATCHES_IN_FLIGHT);
-        let hello = ToRouter { hello: Some(self.hello.clone()), requests: Vec::new() };
-        batches.send(hello).await.map_err(|_| Status::internal("the channel is new"))?;
-        let mut request = Request::new(ReceiverStream::new(outgoing));
+        let mut request = Request::new(batches);
         self.secret.put_on(&mut request);
-        let incoming = client.link(request).await?.into_inner();
-        info!(router = %self.router.id, "connected to the router");
-
-        let stream = Arc::new(Stream {
-            outbox: Outbox::new(IN_FLIGHT_PER_LINK_MAX),
-            pending: Pending::new(IN_FLIGHT_PER_LINK_MAX),
-        });
-        let _end = End { current: &self.current, stream: stream.clone() };
-        *self.current.lock() = Some(stream.clone());
-        tokio::select! {
-            () = write(&stream, batches) => {}
-            () = self.read(&stream, incoming) => {}
-        }
-        info!(router = %self.router.id, "the stream to the router ended");
-        Ok(())
+        Ok(client.link(request).await?.into_inner())
     }
 
-    async fn read(&self, stream: &Stream, mut incoming: Streaming<FromRouter>) {
-        while let Ok(Some(batch)) = incoming.message().await {
-            stream.pending.finish(batch.replies);
-            let mut pushes = Vec::new();
-            if batch.behind {
-                pushes.push(Push::Behind);
-            }
-            if let Some(routers) = batch.routers {
-                pushes.push(Push::Routers(routers));
-            }
-            if !batch.events.is_empty() {
-                pushes.push(Push::Events(batch.events));
-            }
-            if !batch.signals.is_empty() {
-                pushes.push(Push::Signals(batch.signals));
-            }
-            for push in pushes {
-                if self.sink.push(push).is_err() {
-                    // The node itself is behind: a new stream begins with `Behind` and tells it so.
-                    return;
-                }
+    fn hello(&self) -> Option<ToRouter> {
+        Some(ToRouter { hello: Some(self.hello.clone()), requests: Vec::new() })
+    }
+
+    fn number(request: &NodeRequest) -> u64 {
+        request.id
+    }
+
+    fn batch(requests: Vec<NodeRequest>) -> ToRouter {
+        ToRouter { hello: None, requests }
+    }
+
+    fn take(&self, incoming: FromRouter, pending: &Pending) -> ControlFlow<()> {
+        pending.finish(incoming.replies);
+        let pushes = [
+            incoming.behind.then_some(Push::Behind),
+            incoming.routers.map(Push::Routers),
+            (!incoming.events.is_empty()).then_some(Push::Events(incoming.events)),
+            (!incoming.signals.is_empty()).then_some(Push::Signals(incoming.signals)),
+        ];
+        for push in pushes.into_iter().flatten() {
+            if self.sink.push(push).is_err() {
+                // The node itself is behind: a new stream begins with `Behind` and tells it so.
+                return ControlFlow::Break(());
             }
         }
-    }
-}
-
-struct End<'a> {
-    current: &'a Mutex<Option<Arc<Stream>>>,
-    stream: Arc<Stream>,
-}
-
-impl Drop for End<'_> {
-    fn drop(&mut self) {
-        *self.current.lock() = None;
-        self.stream.outbox.close();
-        self.stream.pending.fail_all();
-    }
-}
-
-async fn write(stream: &Stream, batches: tokio::sync::mpsc::Sender<ToRouter>) {
-    while let Ok(permit) = batches.reserve().await {
-        let mut bytes = 0;
-        let fits = |request: &NodeRequest| {
-            bytes += request.encoded_len();
-            bytes < LINK_BATCH_BYTES_MAX
-        };
-        let Some(requests) = stream.outbox.take(fits).await else { return };
-        permit.send(ToRouter { hello: None, requests });
+        ControlFlow::Continue(())
     }
 }

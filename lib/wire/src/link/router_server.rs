@@ -1,14 +1,14 @@
 //! The server's side of a conn-node's stream to a router.
 
-use super::outbox::Outbox;
-use super::pending::reply;
+use super::answers::Answers;
+use super::outbox::{Bound, Outbox};
 use super::secret::Secret;
 use super::{BATCHES_IN_FLIGHT, MESSAGE_BYTES_MAX};
 use crate::call::{Done, Full, NodeOp, NodeSink, Push, Router, RouterAccept};
 use crate::internal::router_service_server::{RouterService, RouterServiceServer};
-use crate::internal::{FromRouter, Reply, ToRouter, node_request};
+use crate::internal::{FromRouter, ToRouter, node_request};
 use prost::Message as _;
-use shardline_domain::limits::{IN_FLIGHT_PER_LINK_MAX, LINK_BATCH_BYTES_MAX};
+use shardline_domain::limits::PUSH_QUEUE_BYTES_MAX;
 use std::sync::Arc;
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
@@ -41,16 +41,14 @@ impl RouterServer {
     }
 }
 
-/// What waits for one conn-node. Replies and pushes have bounds of their own, so that a flood of
+/// What is pushed to one conn-node. Answers have a queue and a bound of their own, so that a flood of
 /// events delays no answer's place.
-struct NodeOutbox {
-    replies: Outbox<Reply>,
-    pushes: Outbox<Push>,
-}
+struct Pushes(Outbox<Push>);
 
-impl NodeSink for NodeOutbox {
+impl NodeSink for Pushes {
     fn push(&self, push: Push) -> Result<(), Full> {
-        self.pushes.put(push).map_err(|_| Full)
+        let size = size(&push);
+        self.0.put(push, size).map_err(|_| Full)
     }
 }
 
@@ -63,10 +61,8 @@ impl RouterService for RouterServer {
         request: Request<Streaming<ToRouter>>,
     ) -> Result<Response<Self::LinkStream>, Status> {
         let mut incoming = request.into_inner();
-        let outbox = Arc::new(NodeOutbox {
-            replies: Outbox::new(IN_FLIGHT_PER_LINK_MAX),
-            pushes: Outbox::new(PUSHES_WAITING_MAX),
-        });
+        let bound = Bound { items: PUSHES_WAITING_MAX, bytes: PUSH_QUEUE_BYTES_MAX };
+        let (answers, pushes) = (Answers::new(), Arc::new(Pushes(Outbox::new(bound))));
         let (batches, outgoing) = tokio::sync::mpsc::channel(BATCHES_IN_FLIGHT);
         let router = self.router.clone();
         super::spawn(self.stop.clone(), async move {
@@ -75,64 +71,38 @@ impl RouterService for RouterServer {
                 drop(batches.send(Err(refusal)).await);
                 return;
             };
-            let stream = router.accept(hello, outbox.clone());
+            let stream = router.accept(hello, pushes.clone());
+            let answered = |replies| Ok(FromRouter { replies, ..FromRouter::default() });
             tokio::select! {
-                () = read(stream.as_ref(), incoming, &outbox) => {}
-                () = write_replies(&outbox.replies, batches.clone()) => {}
-                () = write_pushes(&outbox.pushes, batches) => {}
+                () = read(stream.as_ref(), incoming, &answers) => {}
+                () = answers.write_to(&batches, answered) => {}
+                () = pushes.0.write_to(&batches, |pushes| Ok(join(pushes))) => {}
             }
-            outbox.replies.close();
-            outbox.pushes.close();
+            answers.close();
+            pushes.0.close();
         });
         Ok(Response::new(ReceiverStream::new(outgoing)))
     }
 }
 
-async fn read(router: &dyn Router, mut incoming: Streaming<ToRouter>, outbox: &Arc<NodeOutbox>) {
+async fn read(router: &dyn Router, mut incoming: Streaming<ToRouter>, answers: &Arc<Answers>) {
     while let Ok(Some(batch)) = incoming.message().await {
         for request in batch.requests {
-            let op = match request.op {
-                Some(node_request::Op::Call(call)) => NodeOp::Call(call),
-                Some(node_request::Op::Interest(interest)) => NodeOp::Interest(interest),
-                Some(node_request::Op::Presence(presence)) => NodeOp::Presence(presence),
+            let (op, is_read) = match request.op {
+                Some(node_request::Op::Call(call)) => {
+                    let is_read = call.is_read();
+                    (NodeOp::Call(call), is_read)
+                }
+                Some(node_request::Op::Interest(interest)) => (NodeOp::Interest(interest), true),
+                Some(node_request::Op::Presence(presence)) => (NodeOp::Presence(presence), true),
                 Some(node_request::Op::Signal(signal)) => {
                     router.submit(NodeOp::Signal(signal), Done::new(drop));
                     continue;
                 }
                 None => continue,
             };
-            let (id, outbox) = (request.id, outbox.clone());
-            // A reply that finds no place belongs to a stream that is gone or hopelessly behind: its
-            // caller counts it as unknown.
-            let put = move |outcome| drop(outbox.replies.put(reply(id, outcome)));
-            router.submit(op, Done::new(put));
+            router.submit(op, answers.to(request.id, is_read));
         }
-    }
-}
-
-type Batches = tokio::sync::mpsc::Sender<Result<FromRouter, Status>>;
-
-async fn write_replies(replies: &Outbox<Reply>, batches: Batches) {
-    while let Ok(permit) = batches.reserve().await {
-        let mut bytes = 0;
-        let fits = |reply: &Reply| {
-            bytes += reply.encoded_len();
-            bytes < LINK_BATCH_BYTES_MAX
-        };
-        let Some(replies) = replies.take(fits).await else { return };
-        permit.send(Ok(FromRouter { replies, ..FromRouter::default() }));
-    }
-}
-
-async fn write_pushes(pushes: &Outbox<Push>, batches: Batches) {
-    while let Ok(permit) = batches.reserve().await {
-        let mut bytes = 0;
-        let fits = |push: &Push| {
-            bytes += size(push);
-            bytes < LINK_BATCH_BYTES_MAX
-        };
-        let Some(pushes) = pushes.take(fits).await else { return };
-        permit.send(Ok(join(pushes)));
     }
 }
 
@@ -151,11 +121,17 @@ fn join(pushes: Vec<Push>) -> FromRouter {
     joined
 }
 
+/// What it occupies while it waits: what its parts own, and the parts themselves.
 fn size(push: &Push) -> usize {
-    match push {
-        Push::Events(events) => events.iter().map(prost::Message::encoded_len).sum(),
-        Push::Signals(signals) => signals.iter().map(prost::Message::encoded_len).sum(),
+    let own = match push {
+        Push::Events(events) => sizes(events),
+        Push::Signals(signals) => sizes(signals),
         Push::Routers(routers) => routers.encoded_len(),
-        Push::Behind => 2,
-    }
+        Push::Behind => 0,
+    };
+    size_of::<Push>() + own
+}
+
+fn sizes<M: prost::Message>(messages: &[M]) -> usize {
+    messages.iter().map(|message| size_of::<M>() + message.encoded_len()).sum()
 }

@@ -1,14 +1,11 @@
 //! The server's side of a router's stream to a shard-node.
 
-use super::outbox::Outbox;
-use super::pending::reply;
+use super::answers::Answers;
 use super::secret::Secret;
 use super::{BATCHES_IN_FLIGHT, MESSAGE_BYTES_MAX};
-use crate::call::{Done, Shard};
+use crate::call::Shard;
 use crate::internal::shard_service_server::{ShardService, ShardServiceServer};
-use crate::internal::{FromShard, Reply, ToShard};
-use prost::Message as _;
-use shardline_domain::limits::{IN_FLIGHT_PER_LINK_MAX, LINK_BATCH_BYTES_MAX};
+use crate::internal::{FromShard, ToShard};
 use std::sync::Arc;
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
@@ -47,47 +44,27 @@ impl ShardService for ShardServer {
         request: Request<Streaming<ToShard>>,
     ) -> Result<Response<Self::LinkStream>, Status> {
         let incoming = request.into_inner();
-        let outbox = Arc::new(Outbox::new(IN_FLIGHT_PER_LINK_MAX));
+        let answers = Answers::new();
         let (batches, outgoing) = tokio::sync::mpsc::channel(BATCHES_IN_FLIGHT);
         let shard = self.shard.clone();
         super::spawn(self.stop.clone(), async move {
+            let batch_of = |replies| Ok(FromShard { replies });
             tokio::select! {
-                () = read(shard, incoming, &outbox) => {}
-                () = write(&outbox, batches) => {}
+                () = read(shard, incoming, &answers) => {}
+                () = answers.write_to(&batches, batch_of) => {}
             }
-            outbox.close();
+            answers.close();
         });
         Ok(Response::new(ReceiverStream::new(outgoing)))
     }
 }
 
-async fn read(
-    shard: Arc<dyn Shard>,
-    mut incoming: Streaming<ToShard>,
-    outbox: &Arc<Outbox<Reply>>,
-) {
+async fn read(shard: Arc<dyn Shard>, mut incoming: Streaming<ToShard>, answers: &Arc<Answers>) {
     while let Ok(Some(batch)) = incoming.message().await {
         for request in batch.requests {
-            let (id, outbox) = (request.id, outbox.clone());
             let Some(call) = request.call else { continue };
-            // A reply that finds no place belongs to a stream that is gone or hopelessly behind: its
-            // caller counts it as unknown.
-            shard.submit(call, Done::new(move |outcome| drop(outbox.put(reply(id, outcome)))));
+            let done = answers.to(request.id, call.is_read());
+            shard.submit(call, done);
         }
-    }
-}
-
-async fn write(
-    outbox: &Outbox<Reply>,
-    batches: tokio::sync::mpsc::Sender<Result<FromShard, Status>>,
-) {
-    while let Ok(permit) = batches.reserve().await {
-        let mut bytes = 0;
-        let fits = |reply: &Reply| {
-            bytes += reply.encoded_len();
-            bytes < LINK_BATCH_BYTES_MAX
-        };
-        let Some(replies) = outbox.take(fits).await else { return };
-        permit.send(Ok(FromShard { replies }));
     }
 }
