@@ -6,6 +6,7 @@
 
 mod state;
 
+use crate::lanes::lane_of;
 use crate::lanes::queue::{Job, Queue};
 use crate::metrics::{OUTBOX, number};
 use crate::store::{OutboxRow, Store};
@@ -208,10 +209,4 @@ fn apply_fact(row: &OutboxRow) -> Call {
     let fact =
         ApplyFact { chat: row.chat, ver: row.ver, joined: row.joined, kind: row.kind.clone() };
     Call { entity: row.user, epoch: 0, op: Some(call::Op::ApplyFact(fact)) }
-}
-
-/// Which of `lanes` an entity's calls go through.
-pub(crate) fn lane_of(entity: u64, lanes: usize) -> usize {
-    let slot = shardline_domain::id::EntityId::new(entity).map(shardline_domain::slot::Slot::of);
-    slot.map_or(0, |slot| usize::from(slot.get()) % lanes)
 }

@@ -6,8 +6,8 @@
 //! from memory and read again later.
 
 pub(crate) mod queue;
+pub(crate) mod records;
 
-use crate::lanes::records;
 use crate::memory::Memory;
 use crate::metrics::{RELAY_LAG, number};
 use crate::read::Reader;
@@ -15,6 +15,7 @@ use crate::store::{JournalRow, StoreError};
 use bytes::Bytes;
 use futures::FutureExt;
 use queue::{Committed, Next, RelayQueue};
+use records::records;
 use shardline_backends::bus::{Bus, PublishError, Published};
 use shardline_daemon::backoff::Backoff;
 use shardline_daemon::clock::Stopwatch;

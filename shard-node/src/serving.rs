@@ -1,33 +1,27 @@
 //! One term as the shard's writer: everything that lives from the takeover until another process
 //! writes, or this one stops. Nothing of it outlives the term, so a new term starts from the database.
 
+mod calls;
+mod cursors;
+
 use crate::cache::Cache;
 use crate::config::Config;
-use crate::entity::Entity;
 use crate::fence::Fence;
-use crate::gate::Access;
-use crate::lanes::queue::{CursorsOutcome, Job, Queue};
+use crate::lanes::queue::Queue;
 use crate::lanes::senders::Senders;
-use crate::lanes::{self, Lane};
+use crate::lanes::{self, Lane, rebuild_senders};
 use crate::memory::Memory;
-use crate::metrics::{CACHE_BYTES, READS, number};
-use crate::outbox::{Outbox, lane_of};
+use crate::metrics::{CACHE_BYTES, number};
+use crate::outbox::Outbox;
 use crate::read::Reader;
-use crate::refusals;
 use crate::relay::Relay;
 use crate::relay::queue::RelayQueue;
-use crate::slots::{Admission, Slots};
-use crate::store::{LanePositions, MessageRange, Store, StoreError, Writer};
-use parking_lot::Mutex;
+use crate::slots::Slots;
+use crate::store::{LanePositions, Store, StoreError, Writer};
 use shardline_backends::bus::Bus;
 use shardline_daemon::lifecycle::Lifecycle;
-use shardline_domain::limits::{PAGE_BYTES_MAX, PAGE_MESSAGES_MAX};
-use shardline_wire::call::{Answer, Catalog, Done};
-use shardline_wire::internal::{
-    Call, CursorMark, CursorsMerged, EntityRef, LanePosition, MergeCursors, call,
-};
-use shardline_wire::refusal::Refusal;
-use std::collections::BTreeMap;
+use shardline_wire::call::Catalog;
+use shardline_wire::internal::LanePosition;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -37,8 +31,6 @@ use tokio::sync::Semaphore;
 const READS_MAX: usize = 1_024;
 /// Events waiting for the bus in memory, per lane.
 const RELAY_BYTES_MAX: usize = 16 * 1024 * 1024;
-/// Journal rows read at once to rebuild senders' cursors.
-const JOURNAL_ROWS: u64 = 256;
 /// How long relays may go on when the lanes have ended, and how often that is looked at.
 const RELAY_TIME_MAX: Duration = Duration::from_secs(1);
 const RELAY_LOOK: Duration = Duration::from_millis(5);
@@ -165,154 +157,6 @@ impl Serving {
         }))
     }
 
-    /// One call: to its lane, to the readers, or refused.
-    pub(crate) fn submit(self: &Arc<Self>, call: Call, done: Done) {
-        match kind(&call) {
-            Kind::Write => self.submit_write(call, done),
-            Kind::Cursors => match call.op {
-                Some(call::Op::MergeCursors(merge)) => self.submit_cursors(merge, done),
-                _ => done.finish(Err(Refusal::internal("a call without an operation"))),
-            },
-            Kind::Heads => {
-                if let Some(answer) = self.heads_at_once(&call) {
-                    done.finish(Ok(answer));
-                } else {
-                    self.submit_read(call, done);
-                }
-            }
-            Kind::Read => self.submit_read(call, done),
-        }
-    }
-
-    fn submit_write(self: &Arc<Self>, call: Call, done: Done) {
-        match self.slots.admit(call.entity, call.epoch, Access::Write) {
-            Admission::Granted => self.enqueue(call, done),
-            Admission::Refused(refusal) => done.finish(Err(refusal)),
-            Admission::Wait(slot) => {
-                let serving = Arc::clone(self);
-                let epoch = call.epoch;
-                let resume = move |result| match result {
-                    Ok(()) => serving.enqueue(call, done),
-                    Err(refusal) => done.finish(Err(refusal)),
-                };
-                self.slots.wait(slot, epoch, Access::Write, Box::new(resume));
-            }
-        }
-    }
-
-    fn enqueue(&self, call: Call, done: Done) {
-        let queue = &self.queues[lane_of(call.entity, self.queues.len())];
-        if let Err((job, error)) = queue.push(Job::Call { call, done }) {
-            lanes::refuse(job, &lanes::queue_refusal(error), &self.outbox);
-        }
-    }
-
-    /// Each lane merges the marks of its chats; what fails is missing from the joined answer.
-    fn submit_cursors(self: &Arc<Self>, merge: MergeCursors, done: Done) {
-        let Some(permit) = self.permit() else {
-            return done.finish(Err(refusals::overloaded()));
-        };
-        let granted = |mark: &CursorMark| {
-            matches!(self.slots.admit(mark.chat, mark.epoch, Access::Write), Admission::Granted)
-        };
-        if merge.marks.iter().all(granted) {
-            return self.enqueue_cursors(merge.marks, done);
-        }
-        let serving = Arc::clone(self);
-        self.tasks.run("cursors", async move {
-            let mut marks = merge.marks;
-            let mut admitted = Vec::with_capacity(marks.len());
-            for mark in marks.drain(..) {
-                let slot = serving.slots.admitted(mark.chat, mark.epoch, Access::Write).await;
-                if slot.is_ok() {
-                    admitted.push(mark);
-                }
-            }
-            serving.enqueue_cursors(admitted, done);
-            drop(permit);
-        });
-    }
-
-    fn enqueue_cursors(&self, marks: Vec<CursorMark>, done: Done) {
-        let mut by_lane: BTreeMap<usize, Vec<CursorMark>> = BTreeMap::new();
-        for mark in marks {
-            by_lane.entry(lane_of(mark.chat, self.queues.len())).or_default().push(mark);
-        }
-        if by_lane.is_empty() {
-            return done.finish(Ok(Answer::CursorsMerged(CursorsMerged::default())));
-        }
-        let join = Arc::new(Mutex::new(CursorJoin {
-            left: by_lane.len(),
-            marks: Vec::new(),
-            refusal: None,
-            done: Some(done),
-        }));
-        for (lane, marks) in by_lane {
-            let join = Arc::clone(&join);
-            let answer = Box::new(move |outcome| CursorJoin::part(&join, outcome));
-            if let Err((job, error)) = self.queues[lane].push(Job::Cursors { marks, answer }) {
-                lanes::refuse(job, &lanes::queue_refusal(error), &self.outbox);
-            }
-        }
-    }
-
-    /// Heads of cached chats cost no task.
-    fn heads_at_once(&self, call: &Call) -> Option<Answer> {
-        let Some(call::Op::GetHeads(get)) = &call.op else { return None };
-        let granted = |one: &EntityRef| {
-            matches!(self.slots.admit(one.entity, one.epoch, Access::Read), Admission::Granted)
-        };
-        if !self.fence.is_fresh() || !get.entities.iter().all(granted) {
-            return None;
-        }
-        self.reader.heads_in_memory(&get.entities).map(Answer::Heads)
-    }
-
-    fn submit_read(self: &Arc<Self>, call: Call, done: Done) {
-        let Some(permit) = self.permit() else {
-            return done.finish(Err(refusals::overloaded()));
-        };
-        let serving = Arc::clone(self);
-        self.tasks.run("read", async move {
-            let outcome = match serving.admit_read(call).await {
-                Ok(call) => serving.reader.read(call).await,
-                Err(refusal) => Err(refusal),
-            };
-            done.finish(outcome);
-            drop(permit);
-        });
-    }
-
-    fn permit(&self) -> Option<impl Send + 'static> {
-        let permit = Arc::clone(&self.reads).try_acquire_owned().ok()?;
-        let gauge = metrics::gauge!(READS);
-        gauge.set(number((READS_MAX - self.reads.available_permits()) as u64));
-        Some(permit)
-    }
-
-    /// The call, without the entities that may not be read here.
-    async fn admit_read(&self, mut call: Call) -> Result<Call, Refusal> {
-        let entities = match &mut call.op {
-            Some(call::Op::GetHeads(get)) => &mut get.entities,
-            Some(call::Op::GetItems(get)) => &mut get.entities,
-            Some(call::Op::GetUsers(get)) => &mut get.entities,
-            // Of every slot there is here; answers are filtered.
-            Some(call::Op::SearchNames(_)) => return Ok(call),
-            _ => {
-                self.slots.admitted(call.entity, call.epoch, Access::Read).await?;
-                return Ok(call);
-            }
-        };
-        let mut admitted = Vec::with_capacity(entities.len());
-        for one in entities.drain(..) {
-            if self.slots.admitted(one.entity, one.epoch, Access::Read).await.is_ok() {
-                admitted.push(one);
-            }
-        }
-        *entities = admitted;
-        Ok(call)
-    }
-
     /// Where each lane stands, for the catalog.
     pub(crate) fn positions(&self) -> Vec<LanePosition> {
         let lanes = self.relays.iter().zip(0..);
@@ -349,113 +193,4 @@ impl Serving {
             tracing::warn!("tasks of a writer's term did not end in time");
         }
     }
-}
-
-/// Answers of several lanes to one MergeCursors.
-struct CursorJoin {
-    left: usize,
-    marks: Vec<CursorMark>,
-    refusal: Option<Refusal>,
-    done: Option<Done>,
-}
-
-impl CursorJoin {
-    fn part(join: &Mutex<CursorJoin>, outcome: CursorsOutcome) {
-        let mut join = join.lock();
-        match outcome {
-            Ok(marks) => join.marks.extend(marks),
-            Err(refusal) => join.refusal = Some(refusal),
-        }
-        join.left -= 1;
-        if 0 < join.left {
-            return;
-        }
-        let marks = std::mem::take(&mut join.marks);
-        let outcome = match join.refusal.take() {
-            Some(refusal) if marks.is_empty() => Err(refusal),
-            _ => Ok(Answer::CursorsMerged(CursorsMerged { marks })),
-        };
-        let done = join.done.take();
-        drop(join);
-        if let Some(done) = done {
-            done.finish(outcome);
-        }
-    }
-}
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Kind {
-    Write,
-    Cursors,
-    Heads,
-    Read,
-}
-
-fn kind(call: &Call) -> Kind {
-    match &call.op {
-        Some(
-            call::Op::Send(_)
-            | call::Op::Edit(_)
-            | call::Op::Delete(_)
-            | call::Op::CreateChat(_)
-            | call::Op::PatchChat(_)
-            | call::Op::EndChat(_)
-            | call::Op::AddMembers(_)
-            | call::Op::SetRole(_)
-            | call::Op::RemoveMember(_)
-            | call::Op::CreateUser(_)
-            | call::Op::PatchUser(_)
-            | call::Op::CreateSession(_)
-            | call::Op::RefreshSession(_)
-            | call::Op::EndSession(_)
-            | call::Op::ApplyFact(_)
-            | call::Op::ClaimName(_),
-        ) => Kind::Write,
-        Some(call::Op::MergeCursors(_)) => Kind::Cursors,
-        Some(call::Op::GetHeads(_)) => Kind::Heads,
-        _ => Kind::Read,
-    }
-}
-
-/// Sending is reading: what was sent past the covered position is noted again.
-async fn rebuild_senders(memory: &Memory, at: LanePositions) -> Result<(), StoreError> {
-    let mut after = at.covered;
-    while after < at.committed {
-        let rows = memory.store.journal(at.lane, after, JOURNAL_ROWS).await?;
-        let Some(last) = rows.last().map(|row| row.position) else { break };
-        let mut firsts: BTreeMap<u64, u64> = BTreeMap::new();
-        for entry in rows.iter().flat_map(|row| &row.entries) {
-            let first = firsts.entry(entry.entity).or_insert(entry.first_ver);
-            *first = entry.first_ver.min(*first);
-        }
-        for (entity, first_ver) in firsts {
-            note_senders(memory, entity, first_ver).await?;
-        }
-        after = last;
-    }
-    Ok(())
-}
-
-async fn note_senders(memory: &Memory, entity: u64, first_ver: u64) -> Result<(), StoreError> {
-    let Some(chat) = memory.chat(entity).await? else { return Ok(()) };
-    let head = Entity::Chat(chat.clone()).head();
-    let mut after = head.seq.saturating_sub(head.ver.saturating_sub(first_ver - 1));
-    while after < head.seq {
-        let range = MessageRange {
-            chat: entity,
-            after,
-            before: head.seq + 1,
-            newest: false,
-            limit: PAGE_MESSAGES_MAX,
-            bytes: PAGE_BYTES_MAX,
-        };
-        let rows = memory.store.messages(range).await?;
-        let Some(last) = rows.last().map(|row| row.seq) else { break };
-        for row in rows.iter().filter(|row| first_ver <= row.ver) {
-            memory.senders.note(entity, row.sender, row.seq);
-            chat.read.merge(row.sender, row.seq);
-        }
-        after = last;
-    }
-    Ok(())
 }

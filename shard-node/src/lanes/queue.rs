@@ -1,9 +1,12 @@
 //! What waits for a lane, in order, bounded. A lane that cannot commit refuses instead of queueing.
 
+use crate::outbox::Outbox;
+use crate::refusals;
 use parking_lot::Mutex;
 use prost::Message as _;
 use shardline_wire::call::Done;
 use shardline_wire::internal::{Call, CursorMark, call};
+use shardline_wire::refusal::Refusal;
 use std::collections::VecDeque;
 use std::sync::Arc;
 use tokio::sync::Notify;
@@ -27,7 +30,7 @@ pub(crate) enum Job {
     Delivered(Vec<(u64, u64, u64)>),
 }
 
-pub(crate) type CursorsOutcome = Result<Vec<CursorMark>, shardline_wire::refusal::Refusal>;
+pub(crate) type CursorsOutcome = Result<Vec<CursorMark>, Refusal>;
 
 impl Job {
     /// About how many bytes it will write.
@@ -46,6 +49,15 @@ impl Job {
             Job::Delivered(keys) => 32 * keys.len(),
         }
     }
+
+    /// Answers it with a refusal; a fact that was delivered will be deleted later.
+    pub(crate) fn refuse(self, refusal: &Refusal, outbox: &Outbox) {
+        match self {
+            Job::Call { done, .. } => done.finish(Err(refusal.clone())),
+            Job::Cursors { answer, .. } => answer(Err(refusal.clone())),
+            Job::Delivered(keys) => outbox.delete_later(keys),
+        }
+    }
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -55,6 +67,16 @@ pub(crate) enum QueueError {
     Stalled,
     /// The lane has ended.
     Closed,
+}
+
+impl QueueError {
+    pub(crate) fn refusal(self) -> Refusal {
+        match self {
+            QueueError::Full => refusals::overloaded(),
+            QueueError::Stalled => refusals::database_busy(),
+            QueueError::Closed => refusals::not_writer(),
+        }
+    }
 }
 
 #[derive(Default)]

@@ -4,19 +4,21 @@
 //! Each change takes the entity's next ver, and has one change row (a new message is its own) and one
 //! event.
 
-use crate::entity::{Chat, Entity, Member, Name, User};
-use crate::events::{self, Changed, Own, Stamp};
+mod chat;
+mod user;
+
+use crate::entity::{Chat, Entity, Name, User};
+use crate::events::Stamp;
 use crate::refusals;
 use crate::store::{
-    ChangeKind, ChangeRow, ChatRow, CursorRow, HeadChange, JournalEntry, JournalRow, ListRow,
-    MemberRow, MessageKey, MessageRow, OutboxRow, SessionRow, UserRow, WriteSet,
+    ChangeKind, ChangeRow, CursorRow, HeadChange, JournalEntry, JournalRow, ListRow, MemberRow,
+    MessageKey, MessageRow, SessionRow, WriteSet,
 };
 use shardline_domain::append::First;
 use shardline_domain::limits::CHANGES_KEPT_MAX;
 use shardline_wire::internal::Event;
 use shardline_wire::refusal::Refusal;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::sync::Arc;
 
 /// Change rows are trimmed this many vers late, so that not every change deletes one.
 const TRIM_STEP: u64 = 1_000;
@@ -157,210 +159,6 @@ impl Staging {
         self.changed_messages.get(&(chat, seq))
     }
 
-    // ---- Changes of a chat; the caller has looked it up ----
-
-    /// A new message with the next seq and ver.
-    pub(crate) fn append(&mut self, mut row: MessageRow, key: MessageKey, first: First) {
-        let stamp = self.stamp(row.chat);
-        let chat = self.chat_mut(row.chat);
-        assert!(
-            (row.seq, row.ver) == (chat.head.seq + 1, chat.head.ver + 1),
-            "a message takes the next seq and ver"
-        );
-        chat.head.seq = row.seq;
-        chat.head.ver = row.ver;
-        chat.head.activity_ms = row.sent_at_ms;
-        chat.last = None;
-        let (log, receivers) = (chat.head.log, chat.receivers());
-        let event = events::lent_message(&mut row, |message| {
-            let event = events::client_event(
-                message.chat,
-                log,
-                message.ver,
-                Changed::Message("message", message),
-            );
-            let published = events::chat_event(&event, log, receivers, stamp);
-            (event.message.unwrap_or_default(), published)
-        });
-        self.events.push(event);
-        self.rows.messages.push(row);
-        self.sent.insert(key, first);
-    }
-
-    /// A message that was edited or deleted, but for its changed_ver. Returns that.
-    pub(crate) fn change_message(&mut self, mut row: MessageRow, kind: ChangeKind) -> u64 {
-        let name = if kind == ChangeKind::Delete { "delete" } else { "edit" };
-        let chat = self.chat_mut(row.chat);
-        row.changed_ver = chat.head.ver + 1;
-        if row.seq == chat.head.seq {
-            chat.last = Some(Arc::new(row.clone()));
-        }
-        let changed = Changed::Message(name, events::message(&row));
-        let ver = self.change_chat(row.chat, kind, row.seq, changed);
-        self.changed_messages.insert((row.chat, row.seq), row);
-        ver
-    }
-
-    /// A member who is new, or whose role changed. Returns the ver.
-    pub(crate) fn put_member(&mut self, chat_id: u64, mut member: Member, joins: bool) -> u64 {
-        let at_ms = self.at_ms;
-        let chat = self.chat_mut(chat_id);
-        if joins {
-            member.joined_ver = chat.head.ver + 1;
-        }
-        Arc::make_mut(&mut chat.members).put(member);
-        member.read_seq = chat.read_seq(&member);
-        let fact = joins.then(|| fact(chat, member.user, member.joined_ver, true, at_ms));
-        let changed = Changed::Member(events::member(&member, None));
-        let ver = self.change_chat(chat_id, ChangeKind::Member, member.user, changed);
-        self.members.insert((chat_id, member.user), member.to_row(chat_id, None));
-        self.rows.outbox.extend(fact);
-        ver
-    }
-
-    /// A member who leaves or is removed; that event is the last it gets. Returns the ver.
-    pub(crate) fn remove_member(&mut self, chat_id: u64, mut member: Member) -> u64 {
-        let at_ms = self.at_ms;
-        let chat = self.chat_mut(chat_id);
-        let ver = chat.head.ver + 1;
-        member.read_seq = chat.read_seq(&member);
-        Arc::make_mut(&mut chat.members).remove(member.user);
-        let fact = fact(chat, member.user, ver, false, at_ms);
-        let changed = Changed::Member(events::member(&member, Some(ver)));
-        self.change_chat(chat_id, ChangeKind::Member, member.user, changed);
-        self.members.insert((chat_id, member.user), member.to_row(chat_id, Some(ver)));
-        self.rows.outbox.push(fact);
-        ver
-    }
-
-    /// Title or settings. Returns the ver.
-    pub(crate) fn change_settings(&mut self, id: u64, change: impl FnOnce(&mut ChatRow)) -> u64 {
-        let chat = self.chat_mut(id);
-        let ver = chat.head.ver + 1;
-        let row = Arc::make_mut(&mut chat.row);
-        change(row);
-        row.settings_ver = ver;
-        chat.apply_settings();
-        let mut item = events::chat_item(chat);
-        item.head_ver = ver;
-        self.chats.insert(id);
-        self.change_chat(id, ChangeKind::Chat, 0, Changed::Chat(Box::new(item)))
-    }
-
-    /// Ends the chat for all its members, whose lists will show it gone. Returns the ver.
-    pub(crate) fn end_chat(&mut self, id: u64) -> u64 {
-        let ver = self.change_settings(id, |row| row.ended = true);
-        let at_ms = self.at_ms;
-        let chat = self.chat_mut(id);
-        let facts: Vec<OutboxRow> =
-            chat.members.iter().map(|member| fact(chat, member.user, ver, false, at_ms)).collect();
-        self.rows.outbox.extend(facts);
-        ver
-    }
-
-    /// A new chat: ver 1 is its creation, each founder takes one more. All founders get all of it.
-    pub(crate) fn create_chat(&mut self, mut chat: Chat, founders: Vec<Member>) {
-        let id = chat.head.entity;
-        let receivers: Vec<Member> = founders.clone();
-        chat.members = Arc::new(crate::entity::Members::new(receivers));
-        self.entity_mut(id).known = Known::Entity(Entity::Chat(chat));
-        self.chats.insert(id);
-        let mut item = events::chat_item(self.chat_mut(id));
-        item.head_ver = 1;
-        self.change_chat(id, ChangeKind::Chat, 0, Changed::Chat(Box::new(item)));
-        for founder in founders {
-            self.put_member(id, founder, true);
-        }
-    }
-
-    fn change_chat(&mut self, id: u64, kind: ChangeKind, subject: u64, changed: Changed) -> u64 {
-        let stamp = self.stamp(id);
-        let chat = self.chat_mut(id);
-        chat.head.ver += 1;
-        let (ver, log) = (chat.head.ver, chat.head.log);
-        let receivers = chat.receivers();
-        let trimmed_to = trim_to(ver, chat.row.trimmed_ver);
-        if let Some(to) = trimmed_to {
-            Arc::make_mut(&mut chat.row).trimmed_ver = to;
-            self.chats.insert(id);
-            self.trimmed.insert(id, to);
-        }
-        let event = events::client_event(id, log, ver, changed);
-        self.events.push(events::chat_event(&event, log, receivers, stamp));
-        self.change_row(id, ver, kind, subject);
-        ver
-    }
-
-    // ---- Changes of a user ----
-
-    pub(crate) fn create_user(&mut self, user: User) {
-        let id = user.head.entity;
-        self.entity_mut(id).known = Known::Entity(Entity::User(user));
-        self.users.insert(id);
-        self.change_user(id, ChangeKind::Profile, 0, |user, ver, stamp| {
-            events::user_event(user, ver, Own::Profile, stamp)
-        });
-    }
-
-    pub(crate) fn change_profile(&mut self, id: u64, change: impl FnOnce(&mut UserRow)) {
-        change(Arc::make_mut(&mut self.user_mut(id).row));
-        self.users.insert(id);
-        self.change_user(id, ChangeKind::Profile, 0, |user, ver, stamp| {
-            events::user_event(user, ver, Own::Profile, stamp)
-        });
-    }
-
-    /// A session that begins or was renewed.
-    pub(crate) fn put_session(&mut self, row: SessionRow) {
-        let (id, session) = (row.user, row.session);
-        self.user_mut(id).put_session(row.clone());
-        self.sessions.insert((id, session), Some(row));
-        self.change_user(id, ChangeKind::Session, session, |user, ver, stamp| {
-            events::user_event(user, ver, Own::Session, stamp)
-        });
-    }
-
-    /// `reason`: revoked or replaced.
-    pub(crate) fn end_session(&mut self, id: u64, session: u64, reason: &'static str) {
-        self.user_mut(id).remove_session(session);
-        self.sessions.insert((id, session), None);
-        self.change_user(id, ChangeKind::Session, session, |user, ver, stamp| {
-            events::user_event(user, ver, Own::SessionEnded { session, reason }, stamp)
-        });
-    }
-
-    /// A row of the chat list, but for its list_ver.
-    pub(crate) fn put_list_row(&mut self, mut row: ListRow) {
-        let id = row.user;
-        row.list_ver = self.user_mut(id).head.ver + 1;
-        self.user_mut(id).put_list_row(row.clone());
-        self.list.insert((id, row.chat), row.clone());
-        self.change_user(id, ChangeKind::List, row.chat, |user, ver, stamp| {
-            events::user_event(user, ver, Own::List(&row), stamp)
-        });
-    }
-
-    fn change_user(
-        &mut self,
-        id: u64,
-        kind: ChangeKind,
-        subject: u64,
-        event: impl FnOnce(&User, u64, Stamp) -> Event,
-    ) {
-        let stamp = self.stamp(id);
-        let user = self.user_mut(id);
-        user.head.ver += 1;
-        let ver = user.head.ver;
-        if let Some(to) = trim_to(ver, user.row.trimmed_ver) {
-            Arc::make_mut(&mut user.row).trimmed_ver = to;
-            self.users.insert(id);
-            self.trimmed.insert(id, to);
-        }
-        let event = event(self.user_mut(id), ver, stamp);
-        self.events.push(event);
-        self.change_row(id, ver, kind, subject);
-    }
-
     // ---- The rest ----
 
     pub(crate) fn create_name(&mut self, name: Name) {
@@ -446,31 +244,12 @@ impl Staging {
     fn entity_mut(&mut self, id: u64) -> &mut Staged {
         self.entities.get_mut(&id).expect("a change is of an entity that was looked up")
     }
-
-    fn chat_mut(&mut self, id: u64) -> &mut Chat {
-        match &mut self.entity_mut(id).known {
-            Known::Entity(Entity::Chat(chat)) => chat,
-            _ => unreachable!("a chat's change is of a chat that was looked up"),
-        }
-    }
-
-    fn user_mut(&mut self, id: u64) -> &mut User {
-        match &mut self.entity_mut(id).known {
-            Known::Entity(Entity::User(user)) => user,
-            _ => unreachable!("a user's change is of a user that was looked up"),
-        }
-    }
 }
 
 impl Staged {
     fn is_changed(&self) -> bool {
         matches!(&self.known, Known::Entity(entity) if entity.head().ver != self.before)
     }
-}
-
-fn fact(chat: &Chat, user: u64, ver: u64, joined: bool, created_at_ms: i64) -> OutboxRow {
-    let kind = chat.kind.name().to_owned();
-    OutboxRow { chat: chat.head.entity, ver, user, joined, kind, created_at_ms }
 }
 
 /// Up to which ver change rows go, if it is time.

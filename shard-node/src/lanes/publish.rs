@@ -1,0 +1,63 @@
+//! What was committed becomes what memory says and what the bus gets.
+
+use super::Lane;
+use super::staging::Sealed;
+use crate::entity::{Entity, ReadMarks};
+use crate::metrics::number;
+use crate::relay::queue::Committed;
+use crate::relay::records::records;
+use crate::store::{CursorRow, MessageRow, OutboxRow};
+use std::collections::HashMap;
+use std::sync::Arc;
+
+impl Lane {
+    /// After the commit and before its answers. Returns the facts to deliver.
+    pub(super) fn publish(&mut self, sealed: Sealed, senders: &[CursorRow]) -> Vec<OutboxRow> {
+        let Sealed { writes, events, mut entities, sent } = sealed;
+        self.position = writes.journal.position;
+        self.metrics
+            .batch_calls
+            .record(number((writes.messages.len() + writes.changes.len()) as u64));
+        self.metrics.messages.increment(writes.messages.len() as u64);
+        for (key, first) in sent {
+            self.recent.put(key, first);
+        }
+
+        let marks: HashMap<u64, Arc<ReadMarks>> = entities
+            .iter()
+            .filter_map(|(id, entity)| match entity {
+                Entity::Chat(chat) => Some((*id, Arc::clone(&chat.read))),
+                _ => None,
+            })
+            .collect();
+        let mut last: HashMap<u64, MessageRow> = HashMap::with_capacity(marks.len());
+        for message in writes.messages {
+            self.memory.senders.note(message.chat, message.sender, message.seq);
+            if let Some(read) = marks.get(&message.chat) {
+                read.merge(message.sender, message.seq);
+            }
+            last.insert(message.chat, message);
+        }
+        for (id, entity) in &mut entities {
+            if let (Entity::Chat(chat), Some(message)) = (entity, last.remove(id))
+                && chat.last.is_none()
+                && message.seq == chat.head.seq
+            {
+                chat.last = Some(Arc::new(message));
+            }
+        }
+        for (id, entity) in entities {
+            self.memory.cache.publish(id, entity);
+        }
+        for row in &writes.cursors {
+            if let Some(Entity::Chat(chat)) = self.memory.cache.get(row.chat) {
+                chat.read.merge(row.user, row.seq);
+            }
+        }
+        self.memory.senders.wrote(senders, self.position);
+        self.outbox.deleted(&writes.delivered);
+        let records = records(events, self.partitions);
+        self.relay.push(Committed { position: self.position, records });
+        writes.outbox
+    }
+}
