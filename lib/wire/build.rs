@@ -1,4 +1,4 @@
-//! Generates the types of both proto files. The JSON form of the client contract is the same types
+//! Generates the types of the proto files. The JSON form of the client contract is the same types
 //! with the serde attributes below: ids as decimal strings, absent fields left out.
 
 use std::error::Error;
@@ -83,7 +83,8 @@ const FRAMES: &[&str] = &["ClientFrame", "ServerFrame", "ClientFrames", "ServerF
 
 fn main() -> Result<(), Box<dyn Error>> {
     println!("cargo::rerun-if-changed=proto");
-    let descriptors = protox::compile(["client.proto", "internal.proto"], ["proto"])?;
+    let descriptors =
+        protox::compile(["client.proto", "internal.proto", "moves.proto"], ["proto"])?;
 
     let package = ".shardline.v1";
     let mut config = tonic_prost_build::configure().bytes(".shardline.internal.v1.Event.payload");

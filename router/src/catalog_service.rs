@@ -134,7 +134,7 @@ fn check_text(field: &str, text: &str) -> Result<(), Refusal> {
 }
 
 pub(crate) fn slot_entry(row: SlotRow) -> SlotEntry {
-    SlotEntry { slot: row.slot.get().into(), shard: row.shard.0, epoch: row.epoch.0 }
+    SlotEntry { slot: row.slot.get().into(), shard: row.shard.0, epoch: row.epoch.0, held: None }
 }
 
 pub(crate) fn not_placed() -> Refusal {

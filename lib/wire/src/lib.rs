@@ -8,6 +8,7 @@ pub mod call;
 pub mod codes;
 pub mod json;
 pub mod link;
+pub mod moves;
 mod op;
 pub mod refusal;
 

@@ -11,6 +11,7 @@ mod admin;
 mod answers;
 mod catalog;
 mod keeper;
+mod moves;
 mod outbox;
 mod pending;
 mod router_client;
@@ -21,6 +22,7 @@ mod shard_server;
 
 pub use admin::AdminServer;
 pub use catalog::{CatalogClient, CatalogServer};
+pub use moves::{MoveLinks, MoveServer};
 pub use router_client::RouterLinks;
 pub use router_server::RouterServer;
 pub use secret::Secret;

@@ -58,7 +58,7 @@ impl TestCatalog {
 
     fn entry(&self, slot: u32) -> SlotEntry {
         let shard = u32::try_from(self.shard.load(Ordering::SeqCst)).expect("small");
-        SlotEntry { slot, shard, epoch: self.epoch() }
+        SlotEntry { slot, shard, epoch: self.epoch(), held: None }
     }
 
     fn check(&self) -> Result<(), Refusal> {

@@ -41,7 +41,8 @@ impl AdminApi for Cluster {
         if request.shard == Some(9) {
             return Err(Refusal::new(Code::NotFound, "there is no shard 9"));
         }
-        let entry = |slot: u32| SlotEntry { slot, shard: u32::from(slot == 3), epoch: 1 };
+        let entry =
+            |slot: u32| SlotEntry { slot, shard: u32::from(slot == 3), epoch: 1, held: None };
         let mut slots: Vec<SlotEntry> = [0, 1, 2, 3, 5].map(entry).into();
         slots.retain(|slot| request.shard.is_none_or(|shard| shard == slot.shard));
         Ok(ListSlotsAnswer { slots })

@@ -1,0 +1,145 @@
+//! Orders of moves over the network: single calls, for there are few of them.
+
+use super::secret::Secret;
+use super::{MESSAGE_BYTES_MAX, endpoint};
+use crate::internal::move_service_client::MoveServiceClient;
+use crate::internal::move_service_server::{MoveService, MoveServiceServer};
+use crate::internal::{DescribeRequest, MoveOrder, MoveReport, ShardDescription};
+use crate::moves::{Moves, MovesConnect};
+use crate::refusal::{Code, Refusal};
+use async_trait::async_trait;
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+use tonic::service::interceptor::InterceptedService;
+use tonic::transport::Channel;
+use tonic::{Request, Response, Status};
+
+/// Beyond what the asked may hold its answer back.
+const ANSWER_TIME_MAX: Duration = Duration::from_secs(5);
+
+pub struct MoveLinks {
+    secret: Secret,
+}
+
+impl MoveLinks {
+    pub fn new(secret: Secret) -> MoveLinks {
+        MoveLinks { secret }
+    }
+}
+
+impl MovesConnect for MoveLinks {
+    fn open(&self, address: &str) -> Arc<dyn Moves> {
+        let client = endpoint(address)
+            .map(|endpoint| {
+                MoveServiceClient::new(endpoint.connect_lazy())
+                    .max_decoding_message_size(MESSAGE_BYTES_MAX)
+            })
+            .map_err(|error| Refusal::new(Code::Unavailable, error.to_string()));
+        Arc::new(MoveLink { client, secret: self.secret.clone() })
+    }
+}
+
+/// A shard-node at an address; an address that is none answers every call with why.
+struct MoveLink {
+    client: Result<MoveServiceClient<Channel>, Refusal>,
+    secret: Secret,
+}
+
+impl MoveLink {
+    async fn ask<T, A, F>(
+        &self,
+        message: T,
+        limit: Duration,
+        ask: impl FnOnce(MoveServiceClient<Channel>, Request<T>) -> F,
+    ) -> Result<A, Refusal>
+    where
+        F: Future<Output = Result<Response<A>, Status>>,
+    {
+        let client = self.client.clone()?;
+        let mut request = Request::new(message);
+        request.set_timeout(limit);
+        self.secret.put_on(&mut request);
+        match tokio::time::timeout(limit, ask(client, request)).await {
+            Ok(Ok(answer)) => Ok(answer.into_inner()),
+            Ok(Err(status)) => Err(from_status(&status)),
+            Err(_) => Err(Refusal::new(Code::Unavailable, "the shard-node did not answer")),
+        }
+    }
+}
+
+#[async_trait]
+impl Moves for MoveLink {
+    async fn describe(&self) -> Result<ShardDescription, Refusal> {
+        let ask = |mut client: MoveServiceClient<Channel>, request| async move {
+            client.describe(request).await
+        };
+        self.ask(DescribeRequest {}, ANSWER_TIME_MAX, ask).await
+    }
+
+    async fn order(&self, order: MoveOrder) -> Result<MoveReport, Refusal> {
+        let limit = ANSWER_TIME_MAX + Duration::from_millis(order.wait_ms.into());
+        let ask = |mut client: MoveServiceClient<Channel>, request| async move {
+            client.order(request).await
+        };
+        self.ask(order, limit, ask).await
+    }
+}
+
+/// The shard-node's side.
+pub struct MoveServer {
+    moves: Arc<dyn Moves>,
+}
+
+impl MoveServer {
+    /// The service to add to a [`super::server`].
+    pub fn service(
+        moves: Arc<dyn Moves>,
+        secret: &Secret,
+    ) -> InterceptedService<
+        MoveServiceServer<MoveServer>,
+        impl tonic::service::Interceptor + Clone + use<>,
+    > {
+        let server = MoveServiceServer::new(MoveServer { moves })
+            .max_encoding_message_size(MESSAGE_BYTES_MAX);
+        InterceptedService::new(server, secret.guard())
+    }
+}
+
+#[tonic::async_trait]
+impl MoveService for MoveServer {
+    async fn describe(
+        &self,
+        _: Request<DescribeRequest>,
+    ) -> Result<Response<ShardDescription>, Status> {
+        self.moves.describe().await.map(Response::new).map_err(to_status)
+    }
+
+    async fn order(&self, request: Request<MoveOrder>) -> Result<Response<MoveReport>, Status> {
+        self.moves.order(request.into_inner()).await.map(Response::new).map_err(to_status)
+    }
+}
+
+/// As `from_status` reads it.
+fn to_status(refusal: Refusal) -> Status {
+    let message = refusal.message.clone();
+    match refusal.code() {
+        Code::Conflict => Status::failed_precondition(message),
+        Code::BadRequest => Status::invalid_argument(message),
+        Code::NotFound => Status::not_found(message),
+        Code::TryAgain => Status::aborted(message),
+        _ => Status::unavailable(message),
+    }
+}
+
+fn from_status(status: &Status) -> Refusal {
+    let code = match status.code() {
+        tonic::Code::Unauthenticated => Code::Unauthenticated,
+        tonic::Code::FailedPrecondition => Code::Conflict,
+        tonic::Code::InvalidArgument => Code::BadRequest,
+        tonic::Code::NotFound => Code::NotFound,
+        tonic::Code::Aborted => Code::TryAgain,
+        _ => Code::Unavailable,
+    };
+    Refusal::new(code, status.message())
+}
