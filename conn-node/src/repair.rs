@@ -101,7 +101,7 @@ async fn repair_user(node: &Node, user: u64) {
     let call = Call {
         entity: user,
         epoch: 0,
-        op: Some(Op::GetList(GetList { since_list_ver: Some(since) })),
+        op: Some(Op::GetList(GetList { since_list_ver: Some(since), chat: None })),
     };
     match node.routers.call_until(call, Instant::now() + READ_TIME_MAX).await {
         Ok(Answer::List(page)) => {

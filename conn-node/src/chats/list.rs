@@ -9,9 +9,15 @@ use crate::node::Node;
 use shardline_domain::id::UserId;
 use shardline_wire::client::{ChatItem, ChatsPage};
 use shardline_wire::internal::call::Op;
-use shardline_wire::internal::{ChatView, GetItems, GetList, ListPage, ListRow};
+use shardline_wire::internal::{Call, ChatView, GetItems, GetList, ListPage, ListRow};
 use shardline_wire::refusal::{Code, Refusal};
 use std::collections::HashMap;
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// A chat is not kept waiting for its user's shard any longer: then it shows as neither pinned nor
+/// muted nor hidden.
+const ROW_TIME_MAX: Duration = Duration::from_secs(1);
 
 #[derive(Clone, Debug, Default)]
 pub(crate) struct PageRequest {
@@ -28,12 +34,16 @@ pub(crate) async fn rows(
     user: UserId,
     since_list_ver: Option<u64>,
 ) -> Result<ListPage, Refusal> {
-    answered!(call(node, user, Op::GetList(GetList { since_list_ver })).await, List)
+    let get = GetList { since_list_ver, chat: None };
+    answered!(call(node, user, Op::GetList(get)).await, List)
 }
 
-/// The user's row of one chat, if its shard answers.
+/// The user's row of one chat, if its shard answers soon.
 pub(crate) async fn row(node: &Node, user: UserId, chat: u64) -> Option<ListRow> {
-    let page = rows(node, user, None).await.ok()?;
+    let get = GetList { since_list_ver: None, chat: Some(chat) };
+    let call = Call { entity: user.get(), epoch: 0, op: Some(Op::GetList(get)) };
+    let deadline = Instant::now() + ROW_TIME_MAX;
+    let page = answered!(node.routers.call_until(call, deadline).await, List).ok()?;
     page.rows.into_iter().find(|row| row.chat == chat && !row.gone)
 }
 

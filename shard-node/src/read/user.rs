@@ -39,12 +39,15 @@ impl Reader {
         Ok(view(&user, Some(session)))
     }
 
-    /// The whole list, or what changed since; tombstones only in the latter.
+    /// The whole list or one chat's row of it, or what changed since; tombstones only in the latter.
     pub(super) async fn list(&self, id: u64, get: &GetList) -> Result<ListPage, Refusal> {
         let user = self.known_user(id).await?;
         let since = get.since_list_ver.filter(|since| *since <= user.head.ver);
-        let rows = user
-            .list
+        let asked = match get.chat {
+            Some(chat) => user.list_row(chat).map_or(&[][..], std::slice::from_ref),
+            None => user.list.as_slice(),
+        };
+        let rows = asked
             .iter()
             .filter(|row| match since {
                 Some(since) => since < row.list_ver,

@@ -8,7 +8,11 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 async fn list(node: &Node, user: u64, since_list_ver: Option<u64>) -> ListPage {
-    match node.call(user, Op::GetList(GetList { since_list_ver })).await {
+    ask(node, user, GetList { since_list_ver, chat: None }).await
+}
+
+async fn ask(node: &Node, user: u64, get: GetList) -> ListPage {
+    match node.call(user, Op::GetList(get)).await {
         Ok(Answer::List(page)) => page,
         other => panic!("not a list: {other:?}"),
     }
@@ -16,6 +20,29 @@ async fn list(node: &Node, user: u64, since_list_ver: Option<u64>) -> ListPage {
 
 async fn chats(node: &Node, user: u64) -> Vec<u64> {
     list(node, user, None).await.rows.iter().map(|row| row.chat).collect()
+}
+
+#[tokio::test]
+async fn one_row_of_the_list_is_read_alone() {
+    let node = Node::start().await;
+    let anna = node.user(1).await;
+    let (one, other) = (77, 99);
+    for chat in [one, other] {
+        let fact = ApplyFact { chat, ver: 1, joined: true, kind: "group".to_owned() };
+        node.call(anna, Op::ApplyFact(fact)).await.expect("applied");
+    }
+    let row = async |chat, since_list_ver| {
+        let page = ask(&node, anna, GetList { since_list_ver, chat: Some(chat) }).await;
+        assert_eq!(page.list_ver, list(&node, anna, None).await.list_ver);
+        page.rows.iter().map(|row| (row.chat, row.gone)).collect::<Vec<_>>()
+    };
+    assert_eq!(row(one, None).await, [(one, false)]);
+    assert_eq!(row(other, Some(0)).await, [(other, false)]);
+    assert_eq!(row(88, None).await, []);
+    let left = ApplyFact { chat: one, ver: 2, joined: false, kind: "group".to_owned() };
+    node.call(anna, Op::ApplyFact(left)).await.expect("applied");
+    assert_eq!(row(one, None).await, []);
+    assert_eq!(row(one, Some(0)).await, [(one, true)]);
 }
 
 #[tokio::test]

@@ -87,7 +87,8 @@ pub(super) fn answer(
         Op::GetList(get) => {
             let account = account(state, entity)?;
             let since = get.since_list_ver;
-            let rows = account.list.values().filter(|row| match since {
+            let asked = |row: &&ListRow| get.chat.is_none_or(|chat| row.chat == chat);
+            let rows = account.list.values().filter(asked).filter(|row| match since {
                 Some(since) => since < row.list_ver,
                 None => !row.gone,
             });
