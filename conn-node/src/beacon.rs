@@ -6,12 +6,12 @@ use crate::cursors;
 use crate::hub::heads::{Told, head_frame};
 use crate::hub::{Repair, USER_PARTS};
 use crate::node::Node;
-use shardline_domain::id::UserId;
+use shardline_domain::id::{ChatId, UserId};
 use shardline_wire::call::Answer;
 use shardline_wire::client::{self, server_frame::Frame};
 use shardline_wire::internal::call::Op;
 use shardline_wire::internal::{Call, EntityRef, GetItems};
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -142,14 +142,12 @@ fn tell(node: &Node, sessions: &[Arc<crate::session::Session>], heads: Vec<clien
 async fn with_cursors(node: &Node, user: u64, told: Vec<Told>) -> Vec<client::Head> {
     let unknown: Vec<u64> =
         told.iter().filter(|told| told.read_seq.is_none()).map(|told| told.chat).collect();
-    if !unknown.is_empty() {
-        read_cursors(node, user, &unknown).await;
-    }
+    let stored = read_cursors(node, user, &unknown).await;
     let Ok(id) = UserId::new(user) else { return Vec::new() };
     let chats: Vec<u64> = told.iter().map(|told| told.chat).collect();
     let cached = cursors::known(node, id, &chats).await;
     let heads = told.into_iter().filter_map(|told| {
-        let known = node.hub.known_read(user, told.chat);
+        let known = node.hub.known_read(user, told.chat).max(stored.get(&told.chat).copied());
         // Without any knowledge nothing is said: a cursor that seems to fall helps nobody.
         let read_seq = known.max(cached.get(&told.chat).copied())?.min(told.head.seq);
         node.hub.note_read(user, told.chat, read_seq);
@@ -158,7 +156,9 @@ async fn with_cursors(node: &Node, user: u64, told: Vec<Told>) -> Vec<client::He
     heads.collect()
 }
 
-async fn read_cursors(node: &Node, user: u64, chats: &[u64]) {
+/// As the chats' shards have them, of those that answer; also noted for chats on the user's list.
+async fn read_cursors(node: &Node, user: u64, chats: &[u64]) -> HashMap<u64, u64> {
+    let mut stored = HashMap::new();
     for chats in chats.chunks(announce::CHATS_AT_ONCE) {
         let entities = chats.iter().map(|chat| EntityRef { entity: *chat, epoch: 0 }).collect();
         let op = GetItems { user, entities, order_only: false, as_of_ms: None };
@@ -168,7 +168,26 @@ async fn read_cursors(node: &Node, user: u64, chats: &[u64]) {
         for view in page.items {
             if let Some(item) = view.item {
                 node.hub.note_read(user, item.chat, view.read_seq);
+                stored.insert(item.chat, view.read_seq);
             }
         }
+    }
+    stored
+}
+
+/// Tells those who have the chat open where it is: they see that they hold something else.
+pub(crate) async fn tell_openers(node: &Node, chat: u64) {
+    let (Some(head), Ok(id)) = (node.hub.head(chat), ChatId::new(chat)) else { return };
+    let sessions = node.hub.openers(chat);
+    let users: HashSet<u64> = sessions.iter().map(|session| session.user).collect();
+    let users: Vec<u64> = users.into_iter().collect();
+    let cached = cursors::known_of_chat(node, id, &users).await;
+    for session in sessions {
+        let mut known = node.hub.known_read(session.user, chat);
+        if known.is_none() {
+            known = read_cursors(node, session.user, &[chat]).await.remove(&chat);
+        }
+        let read_seq = known.max(cached.get(&session.user).copied()).unwrap_or(0);
+        tell(node, &[session], vec![head_frame(&head, read_seq.min(head.seq))]);
     }
 }

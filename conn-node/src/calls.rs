@@ -7,6 +7,8 @@ use shardline_wire::client::User;
 use shardline_wire::internal::call::Op;
 use shardline_wire::internal::{Call, EntityRef, GetUsers};
 use shardline_wire::refusal::Refusal;
+use std::time::Duration;
+use tokio::time::Instant;
 
 /// The answer of the variant that fits the call.
 macro_rules! answered {
@@ -41,11 +43,14 @@ pub(crate) fn entity_refs(entities: impl IntoIterator<Item = u64>) -> Vec<Entity
 pub(crate) async fn users(
     node: &Node,
     users: impl IntoIterator<Item = u64>,
+    limit: Duration,
 ) -> Result<Vec<User>, Refusal> {
     let entities = entity_refs(users);
     if entities.is_empty() {
         return Ok(Vec::new());
     }
     let op = Op::GetUsers(GetUsers { entities });
-    Ok(answered!(call_of_several(node, op).await, Users)?.users)
+    let call = Call { entity: 0, epoch: 0, op: Some(op) };
+    let outcome = node.routers.call_until(call, Instant::now() + limit).await;
+    Ok(answered!(outcome, Users)?.users)
 }

@@ -8,6 +8,7 @@ pub(crate) mod list;
 pub(crate) mod members;
 pub(crate) mod messages;
 mod order;
+pub(crate) mod read;
 
 pub(crate) use item::item;
 pub(crate) use list::{PageRequest, page};

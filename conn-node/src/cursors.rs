@@ -37,7 +37,19 @@ pub(crate) struct CursorsHere {
 struct Checked {
     head_seq: u64,
     read_seq: u64,
+    members: u64,
     at: Instant,
+    /// The cursor that the others were last told from here, or found at the shard.
+    shown_seq: u64,
+}
+
+/// A cursor that was taken.
+pub(crate) struct Taken {
+    pub(crate) read_seq: u64,
+    /// Whether others may not have heard of it.
+    pub(crate) is_news: bool,
+    /// Of the chat.
+    pub(crate) members: u64,
 }
 
 impl Default for CursorsHere {
@@ -85,6 +97,22 @@ impl CursorsHere {
         let checked = self.checked.lock().get(&key).copied()?;
         (now < checked.at + CHECKED_TIME).then_some(checked)
     }
+
+    /// What is now known of a member; what was shown of it before stays known.
+    fn put_checked(&self, key: Key, new: Checked) {
+        let mut checked = self.checked.lock();
+        let shown_seq = checked.get(&key).map_or(0, |known| known.shown_seq);
+        checked.put(key, Checked { shown_seq: new.shown_seq.max(shown_seq), ..new });
+    }
+
+    /// True once for each growth of a cursor.
+    fn is_news(&self, key: Key, read_seq: u64) -> bool {
+        let mut checked = self.checked.lock();
+        let Some(known) = checked.get_mut(&key) else { return true };
+        let is_news = known.shown_seq < read_seq;
+        known.shown_seq = known.shown_seq.max(read_seq);
+        is_news
+    }
 }
 
 /// The user has read up to `seq`; the cursor that is known afterwards. Beyond the head counts as the
@@ -98,8 +126,20 @@ pub(crate) async fn read(
     user: UserId,
     chat: ChatId,
     seq: u64,
-) -> Result<u64, Refusal> {
+) -> Result<Taken, Refusal> {
     let checked = check(node, user, chat, seq).await?;
+    let read_seq = take(node, user, chat, seq, checked).await?;
+    let is_news = node.cursors_here.is_news((user, chat), read_seq);
+    Ok(Taken { read_seq, is_news, members: checked.members })
+}
+
+async fn take(
+    node: &Node,
+    user: UserId,
+    chat: ChatId,
+    seq: u64,
+    checked: Checked,
+) -> Result<u64, Refusal> {
     let mark = Mark { chat, user, seq: seq.min(checked.head_seq) };
     match node.cursors.merge(&[mark]).await {
         Ok(held) => {
@@ -131,9 +171,10 @@ async fn check(node: &Node, user: UserId, chat: ChatId, seq: u64) -> Result<Chec
     if view.joined_ver == 0 {
         return Err(Refusal::new(Code::NotMember, "not a member of this chat"));
     }
-    let head_seq = view.item.map_or(0, |item| item.head_seq);
-    let checked = Checked { head_seq, read_seq: view.read_seq, at: now };
-    node.cursors_here.checked.lock().put(key, checked);
+    let (head_seq, members) = view.item.map_or((0, 0), |item| (item.head_seq, item.members_count));
+    let read_seq = view.read_seq;
+    let checked = Checked { head_seq, read_seq, members, at: now, shown_seq: read_seq };
+    node.cursors_here.put_checked(key, checked);
     Ok(checked)
 }
 
@@ -171,6 +212,28 @@ pub(crate) async fn known(node: &Node, user: UserId, chats: &[u64]) -> HashMap<u
     chats.iter().enumerate().filter_map(of).collect()
 }
 
+/// These users' cursors in one chat that may not be stored yet: in the cache, or kept here.
+pub(crate) async fn known_of_chat(node: &Node, chat: ChatId, users: &[u64]) -> HashMap<u64, u64> {
+    let users: Vec<UserId> = users.iter().filter_map(|user| UserId::new(*user).ok()).collect();
+    if users.is_empty() {
+        return HashMap::new();
+    }
+    let cached = match node.cursors.of_chat(chat, &users).await {
+        Ok(cached) => cached,
+        Err(error) => {
+            debug!(%error, "cursors that are not stored yet are shown from this node only");
+            Vec::new()
+        }
+    };
+    let taken = node.cursors_here.taken.lock();
+    let of = |(at, user): (usize, &UserId)| {
+        let cached = cached.get(at).copied().flatten();
+        let kept = taken.get(&(*user, chat)).copied();
+        cached.max(kept).map(|seq| (user.get(), seq))
+    };
+    users.iter().enumerate().filter_map(of).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -206,8 +269,27 @@ mod tests {
         let here = CursorsHere::new();
         let key = (mark(1, 1).user, mark(1, 1).chat);
         let at = Instant::now();
-        here.checked.lock().put(key, Checked { head_seq: 4, read_seq: 2, at });
+        here.put_checked(key, Checked { head_seq: 4, read_seq: 2, members: 2, at, shown_seq: 2 });
         assert!(here.checked(key, at + CHECKED_TIME - Duration::from_millis(1)).is_some());
         assert!(here.checked(key, at + CHECKED_TIME).is_none());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn each_growth_is_news_once() {
+        let here = CursorsHere::new();
+        let key = (mark(1, 1).user, mark(1, 1).chat);
+        let checked = |read_seq| Checked {
+            head_seq: 9,
+            read_seq,
+            members: 2,
+            at: Instant::now(),
+            shown_seq: read_seq,
+        };
+        here.put_checked(key, checked(2));
+        assert!(!here.is_news(key, 2), "the shard had it");
+        assert!(here.is_news(key, 5) && !here.is_news(key, 5) && !here.is_news(key, 4));
+        // Looked at again before it was flushed.
+        here.put_checked(key, checked(2));
+        assert!(!here.is_news(key, 5) && here.is_news(key, 6));
     }
 }

@@ -32,6 +32,8 @@ const REPAIRS_WAITING_MAX: usize = 16_384;
 pub(crate) enum Repair {
     Chat(u64),
     User(u64),
+    /// Nothing is missing: who has the chat open is told its head.
+    Heads(u64),
 }
 
 pub(crate) struct Hub {

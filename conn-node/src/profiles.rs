@@ -15,6 +15,8 @@ use tokio::time::Instant;
 
 /// Others' changes show within this time.
 const FRESH_TIME: Duration = Duration::from_secs(2);
+/// What is shown with a name is not kept waiting for it any longer.
+const READ_TIME_MAX: Duration = Duration::from_secs(1);
 /// Some 200 bytes each.
 const PROFILES_MAX: NonZeroUsize = NonZeroUsize::new(50_000).expect("not zero");
 
@@ -60,7 +62,7 @@ pub(crate) async fn of(node: &Node, users: &[u64]) -> HashMap<u64, User> {
             None => missing.push(*user),
         }
     }
-    let read = calls::users(node, missing.iter().copied()).await.unwrap_or_default();
+    let read = calls::users(node, missing.iter().copied(), READ_TIME_MAX).await.unwrap_or_default();
     for profile in read {
         node.profiles.put(profile.clone());
         found.insert(profile.user, profile);

@@ -1,11 +1,11 @@
 //! Fetches what the hub found missing: one read per chat and node at a time, however many sessions
 //! wait for it.
 
-use crate::announce;
 use crate::hub::Repair;
 use crate::hub::published::UserNews;
 use crate::metrics::REPAIRS;
 use crate::node::Node;
+use crate::{announce, beacon};
 use shardline_domain::follow::Ask;
 use shardline_domain::limits::CHANGES_PAGE_MAX;
 use shardline_wire::call::Answer;
@@ -44,6 +44,7 @@ pub(crate) async fn keep(node: Arc<Node>, mut wishes: mpsc::Receiver<Repair>) {
                     match wish {
                         Repair::Chat(chat) => repair_chat(&node, chat).await,
                         Repair::User(user) => repair_user(&node, user).await,
+                        Repair::Heads(chat) => beacon::tell_openers(&node, chat).await,
                     }
                 });
             }

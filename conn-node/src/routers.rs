@@ -22,6 +22,11 @@ use tracing::info;
 const ATTEMPT_TIME_MAX: Duration = Duration::from_secs(3);
 const PAUSE_FIRST: Duration = Duration::from_millis(20);
 const PAUSE_MAX: Duration = Duration::from_millis(500);
+/// How long a read is repeated where the chat is older than asked. A shard that does not know yet that
+/// it gave the chat away stops answering within a second.
+const BEHIND_TIME_MAX: Duration = Duration::from_millis(1_500);
+/// When to ask again for what nobody answered.
+const UNANSWERED_RETRY_MS: u64 = 1_000;
 /// How long no listed router may be reachable before the configured ones are asked for a newer list.
 const LOST_TIME_MAX: Duration = Duration::from_secs(3);
 
@@ -322,6 +327,7 @@ impl Routers {
         let mut pause = PAUSE_FIRST;
         let mut last = Refusal::try_again("no router is connected", 500);
         let mut may_be_done = false;
+        let mut behind_until = None;
         loop {
             let link = if is_owners {
                 let owner = self.connected_owner(call.entity);
@@ -355,6 +361,12 @@ impl Routers {
                             continue;
                         }
                     }
+                    Code::Unknown if may_read_elsewhere => {
+                        last = Refusal {
+                            retry_after_ms: Some(UNANSWERED_RETRY_MS),
+                            ..Refusal::new(Code::Unavailable, "no answer in time")
+                        };
+                    }
                     Code::Unknown if is_repeatable => {
                         may_be_done = true;
                         if let Some(Op::Send(send)) = &mut call.op {
@@ -363,7 +375,16 @@ impl Routers {
                         last = refusal;
                     }
                     Code::TryAgain if !link.is_connected() => last = refusal,
-                    Code::WrongEpoch | Code::Frozen | Code::Behind if may_read_elsewhere => {
+                    // Its router has looked at the catalog since: soon it is the asker who is wrong.
+                    Code::Behind if may_read_elsewhere => {
+                        let until =
+                            *behind_until.get_or_insert_with(|| Instant::now() + BEHIND_TIME_MAX);
+                        if until <= Instant::now() {
+                            return Err(refusal);
+                        }
+                        last = refusal;
+                    }
+                    Code::WrongEpoch | Code::Frozen if may_read_elsewhere => {
                         last = Refusal::try_again("the chat is moving", 200);
                     }
                     _ => return Err(refusal),

@@ -6,6 +6,7 @@ use crate::node::Node;
 use crate::problem::{Answer, Problem};
 use serde::Deserialize;
 use shardline_domain::id::UserId;
+use shardline_domain::limits::CALL_TIME_MAX;
 use shardline_wire::client::User;
 use shardline_wire::internal::call::Op;
 use shardline_wire::internal::{GetCredentials, PatchUser, SearchNames};
@@ -17,7 +18,7 @@ use std::collections::HashMap;
 /// # Errors
 /// NOT_FOUND only if there is no such user; if its shard does not answer, that shard's refusal.
 pub(crate) async fn get(node: &Node, user: UserId) -> Result<User, Refusal> {
-    if let Some(found) = calls::users(node, [user.get()]).await?.pop() {
+    if let Some(found) = calls::users(node, [user.get()], CALL_TIME_MAX).await?.pop() {
         node.profiles.put(found.clone());
         return Ok(found);
     }
@@ -61,14 +62,14 @@ pub(crate) async fn search(node: &Node, prefix: &str, limit: u64) -> Answer<Vec<
     let mut names = answered!(call_of_several(node, op).await, Names)?.names;
     names.sort_unstable_by(|one, other| one.name.cmp(&other.name));
     names.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
-    let found = calls::users(node, names.iter().map(|name| name.user)).await?;
+    let found = calls::users(node, names.iter().map(|name| name.user), CALL_TIME_MAX).await?;
     let mut by_id: HashMap<u64, User> = found.into_iter().map(|user| (user.user, user)).collect();
     Ok(names.iter().filter_map(|name| by_id.remove(&name.user)).collect())
 }
 
 /// Refuses ids of users that do not exist, naming the field they came in.
 pub(crate) async fn check_exist(node: &Node, field: &str, users: &[u64]) -> Answer<()> {
-    let found = calls::users(node, users.iter().copied()).await?;
+    let found = calls::users(node, users.iter().copied(), CALL_TIME_MAX).await?;
     for user in users {
         if found.iter().any(|known| known.user == *user) {
             continue;

@@ -51,7 +51,8 @@ fn assemble(
     cached_read_seq: u64,
 ) -> Option<ChatItem> {
     let mut item = view.item?;
-    let read_seq = view.read_seq.max(cached_read_seq);
+    // A cursor read later than the head may lie beyond it; so may one from before a restore.
+    let read_seq = view.read_seq.max(cached_read_seq.min(item.head_seq));
     let floors = Floors {
         joined_seq: view.joined_seq,
         hidden_seq: row.map_or(0, |row| row.hidden_seq),
@@ -88,6 +89,7 @@ mod tests {
         assert_eq!(numbers(assemble(view(), None, None, 0)), (Some(40), Some(60)));
         assert_eq!(numbers(assemble(view(), None, None, 95)), (Some(95), Some(5)));
         assert_eq!(numbers(assemble(view(), None, None, 7)), (Some(40), Some(60)));
+        assert_eq!(numbers(assemble(view(), None, None, 101)), (Some(100), Some(0)));
     }
 
     #[test]

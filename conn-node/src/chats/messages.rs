@@ -36,14 +36,22 @@ pub(crate) async fn history(
         let why = "before_seq and after_seq exclude each other";
         return Err(Refusal::of_field(WireCode::BadRequest, "after_seq", why));
     }
+    let min_ver = optional_number("min_ver", request.min_ver)?;
     let op = Op::GetHistory(GetHistory {
         user: user.get(),
         before_seq: optional_number("before_seq", request.before_seq)?,
         after_seq: optional_number("after_seq", request.after_seq)?,
         limit: page_limit(request.limit)?,
-        min_ver: optional_number("min_ver", request.min_ver)?.unwrap_or(0),
+        min_ver: min_ver.unwrap_or(0),
     });
-    let page = answered!(call(node, chat, op).await, History)?;
+    let page = match answered!(call(node, chat, op).await, History) {
+        // The chat's owner says so, whatever map it was found by.
+        Err(refusal) if refusal.code() == WireCode::Behind => {
+            let why = "min_ver lies beyond the head of this chat";
+            return Err(Refusal::of_field(WireCode::BadRequest, "min_ver", why));
+        }
+        outcome => outcome?,
+    };
     Ok(HistoryPage {
         chat: chat.get(),
         messages: page.messages,

@@ -6,8 +6,7 @@ use super::query::QueryParts;
 use crate::auth::Principal;
 use crate::chats::change::{self, Patch};
 use crate::chats::create::{self, NewChat};
-use crate::chats::{PageRequest, page};
-use crate::cursors;
+use crate::chats::{PageRequest, page, read};
 use crate::node::Node;
 use crate::problem::Answer;
 use axum::Json;
@@ -89,10 +88,8 @@ pub(super) async fn read(
     State(node): State<Arc<Node>>,
     principal: Principal,
     path: PathParts,
-    JsonBody(read): JsonBody<Read>,
+    JsonBody(Read { seq }): JsonBody<Read>,
 ) -> Answer<Json<ReadSeq>> {
-    let chat = path.id("chat")?;
-    let seq = crate::chats::number("seq", read.seq)?;
-    let read_seq = cursors::read(&node, principal.user, chat, seq).await?;
+    let read_seq = read::read(&node, principal.user, path.id("chat")?, seq).await?;
     Ok(Json(ReadSeq { read_seq }))
 }

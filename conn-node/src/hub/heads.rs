@@ -1,12 +1,11 @@
 //! What was read from the store: heads, and what repairs found; and what sessions are told of heads.
 
-use super::Hub;
-use super::chat::ChatHere;
 use super::published::{Published, UserNews};
 use super::user::Member;
+use super::{Hub, Repair};
 use crate::session::Session;
 use shardline_domain::follow::{Ask, Verdict};
-use shardline_wire::client::{self, server_frame::Frame};
+use shardline_wire::client;
 use shardline_wire::internal::{ChangesPage, HeadView};
 use std::sync::Arc;
 
@@ -35,30 +34,23 @@ impl Hub {
             }
             here.head_at = self.now();
             self.settle(head.entity, here, verdict, &due);
+            // One that finds no room is told with the next head.
             if here.must_tell && here.follow.position().is_some() {
-                here.must_tell = false;
-                self.tell_openers(head.entity, here);
+                here.must_tell = self.repairs.try_send(Repair::Heads(head.entity)).is_err();
             }
         }
     }
 
-    /// Tells those who have the chat open where it is: they see that they hold something else.
-    fn tell_openers(&self, chat: u64, here: &ChatHere) {
-        let Some(head) = &here.head else { return };
-        for opener in &here.openers {
-            let session = &opener.session;
-            let (read_seq, list_ver) = {
-                let users = self.user_part(session.user);
-                let user = users.get(&session.user);
-                let read_seq =
-                    user.and_then(|user| user.chats.get(&chat)).and_then(|member| member.read_seq);
-                let list_ver =
-                    user.and_then(|user| user.follow.position()).map_or(0, |(_, ver)| ver);
-                (read_seq.unwrap_or(0), list_ver)
-            };
-            let frame = client::Heads { chats: vec![head_frame(head, read_seq)], list_ver };
-            session.push_frame(Frame::Heads(frame));
-        }
+    /// As last read.
+    pub(crate) fn head(&self, chat: u64) -> Option<HeadView> {
+        self.chat_part(chat).get(&chat)?.head
+    }
+
+    /// The sessions that have the chat open.
+    pub(crate) fn openers(&self, chat: u64) -> Vec<Arc<Session>> {
+        let chats = self.chat_part(chat);
+        let openers = chats.get(&chat).map(|here| here.openers.as_slice()).unwrap_or_default();
+        openers.iter().map(|opener| opener.session.clone()).collect()
     }
 
     /// What to ask for a wished repair; None if it repaired itself.

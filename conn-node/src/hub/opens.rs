@@ -57,11 +57,6 @@ impl Hub {
         self.wish_repair(chat, here);
     }
 
-    /// How many members a chat had when it was last opened here.
-    pub(crate) fn members_of_open(&self, chat: u64) -> Option<u64> {
-        self.chat_part(chat).get(&chat)?.members
-    }
-
     /// The session has not, or no longer, the chat open. True if the node's interest should be withdrawn.
     pub(crate) fn cancel_open(&self, session: &Arc<Session>, chat: u64) -> bool {
         session.opened.lock().remove(&chat);

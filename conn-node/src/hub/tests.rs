@@ -323,10 +323,13 @@ fn a_history_that_changed_is_told_to_those_who_have_it_open() {
     assert!(matches!(bench.hub.ask_chat(CHAT), Some(Ask::Start { .. })));
     let head = HeadView { entity: CHAT, ver: 3, seq: 2, log: LOG + 1, ..HeadView::default() };
     bench.hub.on_heads(&[head]);
-    let Some(Some(Batch::Frames(frames))) = session.queue.try_take() else { panic!("nothing") };
-    let frame: serde_json::Value = serde_json::from_slice(&frames[0]).expect("JSON");
-    assert_eq!(frame["type"], "heads");
-    assert_eq!(frame["chats"][0], serde_json::json!(["70", 2, 3, 0, "10"]));
+    // With their cursors, which are asked for elsewhere.
+    assert_eq!(bench.wishes(), [Repair::Heads(CHAT)]);
+    assert_eq!(bench.hub.head(CHAT), Some(head));
+    let openers = bench.hub.openers(CHAT);
+    assert!(openers.len() == 1 && Arc::ptr_eq(&openers[0], &session));
+    bench.hub.on_heads(&[head]);
+    assert_eq!(bench.wishes(), []);
 }
 
 #[test]

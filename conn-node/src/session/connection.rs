@@ -58,6 +58,8 @@ pub(super) async fn serve(node: Arc<Node>, socket: WebSocket, encoding: Encoding
 struct Connection {
     node: Arc<Node>,
     queue: Arc<Queue>,
+    /// From before it is announced, to be taken out again however its hello or this connection ends.
+    entered: Option<Arc<Session>>,
     /// Once welcomed.
     inside: Option<Inside>,
     requests: JoinSet<Option<i64>>,
@@ -83,6 +85,7 @@ impl Connection {
         Connection {
             node,
             queue,
+            entered: None,
             inside: None,
             requests: JoinSet::new(),
             last_heard: now,
@@ -203,7 +206,7 @@ impl Connection {
                 return self.queue.close(Close::Unauthenticated, 0);
             }
         };
-        match hello::welcome(&self.node, &self.queue, id, hello).await {
+        match hello::welcome(&self.node, &self.queue, id, hello, &mut self.entered).await {
             Ok(Welcomed { session, expires_at }) => {
                 let sends = Sends::new(self.node.clone(), session.clone());
                 self.inside = Some(Inside { session, sends, expires_at, look_at_sends_at: None });
@@ -349,8 +352,9 @@ impl Connection {
 
     async fn leave(&mut self) {
         self.requests.shutdown().await;
-        if let Some(inside) = self.inside.take() {
-            crate::announce::leave(&self.node, &inside.session).await;
+        self.inside = None;
+        if let Some(session) = self.entered.take() {
+            crate::announce::leave(&self.node, &session).await;
         }
     }
 }

@@ -7,28 +7,32 @@ use super::queue::Queue;
 use crate::announce;
 use crate::auth::Principal;
 use crate::auth::bearer::{self, Denied};
-use crate::calls::{answered, call};
+use crate::calls::answered;
 use crate::chats::list;
 use crate::node::Node;
 use shardline_daemon::clock;
+use shardline_domain::error::Code as ClientCode;
 use shardline_domain::limits::{
     ARRAY_FRAMES_MAX, BODY_BYTES_MAX, DEVICE_CHARS_MAX, FRAME_BYTES_MAX, MEMBERS_PAGE_MAX,
     PAGE_MESSAGES_MAX, TITLE_CHARS_MAX,
 };
 use shardline_wire::client::{self, ServerFrame, server_frame::Frame};
-use shardline_wire::codes::Close;
+use shardline_wire::codes::{self, Close};
 use shardline_wire::internal::call::Op;
-use shardline_wire::internal::{CheckSession, SessionView};
+use shardline_wire::internal::{Call, CheckSession, SessionView};
 use shardline_wire::refusal::{Code, Refusal};
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout_at};
 
 /// Clients that cannot be let in now come back over this time.
 const RETRY_SPREAD_MS: std::ops::Range<u64> = 500..2_500;
 /// For the heads of the chats this node did not follow yet. A shard that does not answer holds up
 /// nobody: its chats are compared later, and `heads` tells.
 const HEADS_TIME_MAX: Duration = Duration::from_millis(500);
+/// From a hello to its welcome. A user whose shard does not answer is sent away to come back, rather
+/// than kept on the line.
+const WELCOME_TIME_MAX: Duration = Duration::from_secs(4);
 
 pub(super) struct Welcomed {
     pub(super) session: Arc<Session>,
@@ -48,10 +52,20 @@ impl TurnedAway {
         TurnedAway { refusal, close, retry_after_ms: 0 }
     }
 
-    /// Nothing is wrong with the client.
+    /// Nothing is wrong with the client: the frame and the close say when to come back.
     fn later(refusal: Refusal) -> TurnedAway {
         let retry_after_ms = rand::random_range(RETRY_SPREAD_MS);
-        TurnedAway { refusal, close: Close::Overloaded, retry_after_ms }
+        let refusal = match codes::to_client(refusal.code()) {
+            ClientCode::RateLimited | ClientCode::TryAgain => refusal,
+            // Nothing was asked that could be half done, and what failed inside is not the client's.
+            _ => Refusal::new(Code::Unavailable, "the user's shard does not answer now"),
+        };
+        let refusal = Refusal { retry_after_ms: Some(retry_after_ms), ..refusal };
+        TurnedAway { refusal, close: Close::Unavailable, retry_after_ms }
+    }
+
+    fn unanswered() -> TurnedAway {
+        TurnedAway::later(Refusal::unknown("no answer in time"))
     }
 }
 
@@ -66,19 +80,23 @@ impl From<Denied> for TurnedAway {
     }
 }
 
+/// Lets a session in, or says why not, within a bounded time. Whoever calls this also calls
+/// [`announce::leave`] for what it finds in `entered`, however this ends: it may be dropped half way.
 pub(super) async fn welcome(
     node: &Arc<Node>,
     queue: &Arc<Queue>,
     id: Option<u64>,
     hello: client::Hello,
+    entered: &mut Option<Arc<Session>>,
 ) -> Result<Welcomed, TurnedAway> {
+    let deadline = Instant::now() + WELCOME_TIME_MAX;
     if DEVICE_CHARS_MAX < hello.device.chars().count() {
         let message = format!("a device's name has at most {DEVICE_CHARS_MAX} characters");
         let refusal = Refusal::of_field(Code::BadRequest, "device", message);
         return Err(TurnedAway::never(refusal, Close::Unauthenticated));
     }
     let verified = bearer::check(&node.keys, &node.revoked, &hello.token, clock::now_ms())?;
-    let view = check_session(node, verified.principal).await?;
+    let view = check_session(node, verified.principal, deadline).await?;
     let name = view.user.map(|user| user.display_name).unwrap_or_default();
     let session = Arc::new(Session::new(
         node.hub.next_connection(),
@@ -86,9 +104,10 @@ pub(super) async fn welcome(
         &name,
         queue.clone(),
     ));
+    *entered = Some(session.clone());
     node.hub.enter(&session);
-    match follow(node, &session).await {
-        Ok(list_ver) => {
+    match timeout_at(deadline, follow(node, &session)).await {
+        Ok(Ok(list_ver)) => {
             let frame = Frame::Welcome(welcome_frame(node, &session, list_ver));
             let frame = ServerFrame { id, frame: Some(frame) };
             queue.push(encode(&frame, queue.encoding()));
@@ -100,17 +119,21 @@ pub(super) async fn welcome(
             }
             Ok(Welcomed { session, expires_at })
         }
-        Err(refusal) => {
-            announce::leave(node, &session).await;
-            Err(TurnedAway::later(refusal))
-        }
+        Ok(Err(refusal)) => Err(TurnedAway::later(refusal)),
+        Err(_) => Err(TurnedAway::unanswered()),
     }
 }
 
 /// Asks the user's shard, which knows of every log-out.
-async fn check_session(node: &Node, who: Principal) -> Result<SessionView, TurnedAway> {
+async fn check_session(
+    node: &Node,
+    who: Principal,
+    deadline: Instant,
+) -> Result<SessionView, TurnedAway> {
     let op = Op::CheckSession(CheckSession { session: who.session.get() });
-    answered!(call(node, who.user, op).await, Session).map_err(|refusal| match refusal.code() {
+    let call = Call { entity: who.user.get(), epoch: 0, op: Some(op) };
+    let outcome = node.routers.call_until(call, deadline).await;
+    answered!(outcome, Session).map_err(|refusal| match refusal.code() {
         Code::SessionRevoked | Code::NotFound | Code::Unauthenticated => {
             TurnedAway::from(Denied::Revoked)
         }
@@ -177,7 +200,7 @@ pub(super) async fn renew(
         let refusal = Refusal::of_field(Code::Unauthenticated, "token", message);
         return Err(TurnedAway::never(refusal, Close::Unauthenticated));
     }
-    check_session(node, who).await?;
+    check_session(node, who, Instant::now() + WELCOME_TIME_MAX).await?;
     Ok(verified.expires_at_ms)
 }
 

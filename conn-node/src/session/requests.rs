@@ -13,13 +13,13 @@ use crate::node::Node;
 use crate::problem::Problem;
 use crate::{announce, cursors};
 use shardline_domain::id::{ChatId, UserId};
-use shardline_domain::limits::{CHATS_PER_USER, DIRECT_PUSH_MEMBERS_MAX};
-use shardline_wire::call::{Done, NodeOp};
+use shardline_domain::limits::CHATS_PER_USER;
 use shardline_wire::client::{self, Ack, ServerFrame, server_frame::Frame};
 use shardline_wire::codes::Close;
 use shardline_wire::internal::call::Op;
 use shardline_wire::internal::{self, Changed, OpenChat};
 use shardline_wire::refusal::{Code, Refusal};
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
@@ -151,32 +151,8 @@ async fn chats(node: &Node, session: &Session, chats: client::Chats) -> Result<F
 
 async fn read(node: &Node, session: &Session, read: client::Read) -> Result<Frame, Refusal> {
     let chat = chat_id(read.chat)?;
-    let seq = chats::number("seq", read.seq)?;
-    let before = node.hub.known_read(session.user, read.chat);
-    let read_seq = cursors::read(node, user_id(session)?, chat, seq).await?;
-    node.hub.note_read(session.user, read.chat, read_seq);
-    if before.is_none_or(|before| before < read_seq) {
-        show_read(node, session, read.chat, read_seq);
-    }
+    let read_seq = chats::read::read(node, user_id(session)?, chat, read.seq).await?;
     Ok(Frame::Ack(Ack { chat: Some(read.chat), read_seq: Some(read_seq), ..Ack::default() }))
-}
-
-/// Tells those who have the chat open, if it is not a large one. May be lost.
-fn show_read(node: &Node, session: &Session, chat: u64, read_seq: u64) {
-    let Some(link) = node.routers.connected_owner(chat) else { return };
-    let is_small =
-        |members: u64| usize::try_from(members).is_ok_and(|count| count <= DIRECT_PUSH_MEMBERS_MAX);
-    if !node.hub.members_of_open(chat).is_some_and(is_small) {
-        return;
-    }
-    let signal = client::Signal {
-        kind: "read".to_owned(),
-        chat: Some(chat),
-        user: Some(session.user),
-        seq: Some(read_seq),
-    };
-    let signal = internal::Signal { chat, users: Vec::new(), signal: Some(signal) };
-    link.submit(NodeOp::Signal(signal), Done::new(|_| {}));
 }
 
 async fn open(
@@ -253,11 +229,32 @@ async fn read_opened(
     let user = user_id(session)?;
     let (opened, row) =
         tokio::join!(call(node, chat, Op::OpenChat(op)), list::row(node, user, chat.get()));
-    let opened = answered!(opened, Opened)?;
+    let mut opened = answered!(opened, Opened)?;
     let view = opened.chat.clone().ok_or_else(|| Refusal::internal("opened without a chat"))?;
-    let item = chats::item(node, user, view, row.as_ref()).await;
+    let members: Vec<u64> = opened.read.iter().map(|mark| mark.user).collect();
+    let (item, cursors) = tokio::join!(
+        chats::item(node, user, view, row.as_ref()),
+        cursors::known_of_chat(node, chat, &members)
+    );
     let item = item.ok_or_else(|| Refusal::internal("a chat without an item"))?;
+    raise_marks(&mut opened.read, &cursors, session.user, &item);
     Ok((opened, item))
+}
+
+/// What members read and is not stored yet; one's own mark is that of the chat item.
+fn raise_marks(
+    marks: &mut [client::ReadMark],
+    cursors: &HashMap<u64, u64>,
+    own: u64,
+    item: &client::ChatItem,
+) {
+    for mark in marks {
+        let known = cursors.get(&mark.user).copied().unwrap_or(0).min(item.head_seq);
+        mark.seq = mark.seq.max(known);
+        if mark.user == own {
+            mark.seq = mark.seq.max(item.read_seq.unwrap_or(0));
+        }
+    }
 }
 
 fn is_final(refusal: &Refusal) -> bool {

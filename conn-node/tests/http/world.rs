@@ -107,6 +107,10 @@ impl Cursors for NoCursors {
         away()
     }
 
+    async fn of_chat(&self, _: ChatId, _: &[UserId]) -> Result<Vec<Option<u64>>, Unavailable> {
+        away()
+    }
+
     async fn dirty(&self, _: Duration, _: usize) -> Result<Vec<Mark>, Unavailable> {
         away()
     }

@@ -1,11 +1,13 @@
 //! Who is let in, how, and how a connection ends.
 
 use crate::client::{Bench, token, token_issued_at, until};
+use crate::world::UsersShard;
 use serde_json::{Value, json};
 use shardline_backends::presence::Presence;
 use shardline_daemon::clock;
 use shardline_domain::id::UserId;
 use std::time::Duration;
+use tokio::time::Instant;
 use tokio_tungstenite::tungstenite::Message;
 
 /// What a first frame gets: an error with this code, then this close code.
@@ -53,6 +55,65 @@ async fn one_that_says_nothing_is_turned_away_after_five_seconds() {
     assert_eq!(client.closed().await.1, 4505);
 }
 
+/// A hello is refused for now, within this time, and leaves nothing behind.
+async fn check_sent_away(bench: &Bench, code: &str, within: Duration) {
+    let started = Instant::now();
+    let mut client = bench.connect().await;
+    client.text(&hello(&token(5, 5))).await;
+    // Longer than a test waits for a frame.
+    let error = loop {
+        if let Ok(frame) = tokio::time::timeout(within, client.frame()).await {
+            break frame;
+        }
+        assert!(started.elapsed() < within, "no answer");
+    };
+    assert_eq!((&error["type"], &error["id"]), (&json!("error"), &json!(3)), "{error}");
+    assert_eq!((&error["code"], &error["retry"]), (&json!(code), &json!("later")), "{error}");
+    let (closing, close) = client.closed().await;
+    assert_eq!((close, &closing["reason"]), (4004, &json!("unavailable")));
+    assert_eq!(closing["retry_after_ms"], error["retry_after_ms"]);
+    assert!(closing["retry_after_ms"].as_u64().is_some_and(|after| 0 < after), "{closing}");
+    assert!(started.elapsed() < within);
+    until("the connection is given up", || bench.node.connections() == 0).await;
+    let nodes = bench.presence.nodes_of(&[UserId::new(5).expect("an id")]).await;
+    assert!(nodes.expect("answers")[0].is_empty(), "it stays in presence");
+}
+
+#[tokio::test]
+async fn a_user_whose_shard_is_away_is_sent_away_to_come_back() {
+    let bench = Bench::start().await;
+    bench.world.users_shard(UsersShard::Down);
+    check_sent_away(&bench, "try_again", Duration::from_secs(2)).await;
+    bench.world.users_shard(UsersShard::Up);
+    bench.client(5).await;
+}
+
+#[tokio::test]
+async fn a_hello_waits_a_bounded_time_for_a_shard_that_never_answers() {
+    let bench = Bench::start().await;
+    for hangs in [UsersShard::Hangs, UsersShard::ListsHang] {
+        bench.world.users_shard(hangs);
+        check_sent_away(&bench, "unavailable", Duration::from_millis(4_900)).await;
+    }
+}
+
+#[tokio::test]
+async fn a_session_that_ends_during_its_hello_leaves_nothing_behind() {
+    let bench = Bench::start().await;
+    bench.world.users_shard(UsersShard::ListsHang);
+    let mut client = bench.connect().await;
+    client.text(&hello(&token(5, 5))).await;
+    let user = UserId::new(5).expect("an id");
+    let nodes = async || bench.presence.nodes_of(&[user]).await.expect("answers").remove(0);
+    while nodes().await.is_empty() {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    bench.world.end_session(5, 5, "revoked");
+    assert_eq!(client.closed().await.1, 4502);
+    until("the connection is given up", || bench.node.connections() == 0).await;
+    assert!(nodes().await.is_empty(), "it stays in presence");
+}
+
 #[tokio::test]
 async fn welcome_says_who_one_is_and_what_the_limits_are() {
     let bench = Bench::start().await;
@@ -63,7 +124,18 @@ async fn welcome_says_who_one_is_and_what_the_limits_are() {
     assert_eq!(welcome["id"], 3);
     assert_eq!((&welcome["user"], &welcome["session"]), (&json!("5"), &json!("6")));
     assert_eq!(welcome["limits"]["body_bytes"], 16 * 1024);
-    assert_eq!(welcome["limits"]["array_frames"], 256);
+    let limits = json!({
+        "body_bytes": 16 * 1024,
+        "frame_bytes": 512 * 1024,
+        "array_frames": 256,
+        "page": 200,
+        "members_page": 200,
+        "title_chars": 128,
+    });
+    assert_eq!(welcome["limits"], limits);
+    for field in ["node", "list_ver", "heads_every_ms", "idle_ms", "durability", "server_time_ms"] {
+        assert!(!welcome[field].is_null(), "{field} is missing in {welcome}");
+    }
     let again = client.ask(serde_json::from_str(&hello(&token(5, 6))).expect("JSON")).await;
     assert_eq!((&again["code"], &again["field"]), (&json!("bad_request"), &json!("type")));
     assert_eq!(client.ask(json!({"type": "ping", "id": 8})).await["type"], "pong");

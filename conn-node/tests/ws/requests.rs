@@ -1,11 +1,14 @@
 //! Frames and their answers, good and bad.
 
-use crate::client::{Bench, send};
+use crate::client::{Bench, send, token};
+use crate::world::{LOG, UsersShard};
 use prost::Message as _;
 use serde_json::{Value, json};
 use shardline_wire::client::{
     ClientFrame, ClientFrames, Hello, Ping, ServerFrames, client_frame::Call, server_frame::Frame,
 };
+use std::time::Duration;
+use tokio::time::Instant;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::{Data, OpCode};
 use tokio_tungstenite::tungstenite::protocol::frame::{Frame as RawFrame, FrameHeader};
 use tokio_tungstenite::tungstenite::{Bytes, Message};
@@ -122,6 +125,90 @@ async fn chats_history_read_and_close_are_answered() {
 }
 
 #[tokio::test]
+async fn an_open_reads_one_row_of_the_list_and_does_not_wait_long_for_it() {
+    let bench = Bench::start().await;
+    bench.world.chat(CHAT, &[5, 6]);
+    bench.world.chat(CHAT + 1, &[5, 6]);
+    let mut client = bench.client(5).await;
+    let lists = bench.world.asked("list");
+    client.open(CHAT).await;
+    assert_eq!((bench.world.asked("list"), bench.world.asked("row")), (lists, 1));
+    for is in [UsersShard::Down, UsersShard::Hangs] {
+        bench.world.users_shard(is);
+        let started = Instant::now();
+        client.open(CHAT).await;
+        assert!(started.elapsed() < Duration::from_secs(3), "the chat's shard answers");
+    }
+}
+
+#[tokio::test]
+async fn what_was_just_read_shows_at_once_wherever_cursors_show() {
+    // Nothing is flushed to the chat's shard.
+    let bench = Bench::start_with(|config| {
+        config.cursor_flush_every = Duration::from_secs(3600);
+        config.heads_every = Duration::from_millis(300);
+    })
+    .await;
+    bench.world.chat(CHAT, &[5, 6]);
+    for text in ["one", "two", "three"] {
+        bench.world.say(CHAT, 6, text);
+    }
+    let (mut client, mut other) = (bench.client(5).await, bench.client(6).await);
+    let read = |seq: u64| json!({"type": "read", "id": 3, "chat": CHAT.to_string(), "seq": seq});
+    assert_eq!(client.ask(read(2)).await["read_seq"], 2);
+    assert_eq!(other.ask(read(3)).await["read_seq"], 3);
+    for (who, own) in [(&mut client, 2), (&mut other, 3)] {
+        let opened = who.open(CHAT).await;
+        assert_eq!(opened["chat"]["read_seq"], own);
+        assert_eq!(opened["read"], json!([["5", 2], ["6", 3]]));
+        let chats = who.ask(json!({"type": "chats", "id": 4})).await;
+        assert_eq!(chats["items"][0]["read_seq"], own);
+        let heads = who.next("heads").await;
+        assert_eq!(heads["chats"][0], json!([CHAT.to_string(), 3, 4, own, LOG.to_string()]));
+    }
+}
+
+#[tokio::test]
+async fn a_min_ver_that_no_chat_has_is_the_askers_mistake() {
+    let bench = Bench::start().await;
+    bench.world.chat(CHAT, &[5, 6]);
+    let ver = bench.world.say(CHAT, 6, "one");
+    let mut client = bench.client(5).await;
+    let ask = |min_ver: u64| json!({"type": "history", "id": 1, "chat": CHAT.to_string(), "min_ver": min_ver});
+    assert_eq!(client.ask(ask(ver)).await["head_ver"], ver);
+    let started = Instant::now();
+    let answer = client.ask(ask(ver + 1)).await;
+    assert_eq!(
+        (&answer["code"], &answer["field"]),
+        (&json!("bad_request"), &json!("min_ver")),
+        "{answer}"
+    );
+    assert!(started.elapsed() < Duration::from_secs(3), "{:?}", started.elapsed());
+    // A chat that catches up meanwhile answers.
+    client.say(ask(ver + 1)).await;
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    bench.world.say(CHAT, 6, "two");
+    assert_eq!(client.next("history").await["head_ver"], ver + 1);
+}
+
+#[tokio::test]
+async fn an_array_has_at_most_256_frames() {
+    let bench = Bench::start().await;
+    let mut client = bench.client(5).await;
+    let pings = |count: u64| (0..count).map(|id| json!({"type": "ping", "id": id})).collect();
+    client.say(Value::Array(pings(256))).await;
+    for id in 0..256 {
+        let pong = client.frame().await;
+        assert_eq!((&pong["type"], &pong["id"]), (&json!("pong"), &json!(id)));
+    }
+    client.say(Value::Array(pings(257))).await;
+    let answer = client.frame().await;
+    assert_eq!((&answer["code"], &answer["id"]), (&json!("bad_request"), &Value::Null));
+    // None of them was taken.
+    assert_eq!(client.ask(json!({"type": "ping", "id": 999})).await["id"], 999);
+}
+
+#[tokio::test]
 async fn the_end_of_the_last_connection_takes_the_interest_back() {
     let bench = Bench::start().await;
     bench.world.chat(CHAT, &[5]);
@@ -170,4 +257,34 @@ async fn the_protobuf_form_says_the_same() {
     let Some(Frame::Event(event)) = &frames[0].frame else { panic!("{frames:?}") };
     assert_eq!((frames[0].id, event.ver, event.kind.as_str()), (None, ver, "message"));
     client.bytes(vec![0xff]).await;
+}
+
+#[tokio::test]
+async fn what_is_read_is_shown_to_others_once_however_it_was_said() {
+    let bench = Bench::start().await;
+    bench.world.chat(CHAT, &[5, 6]);
+    for text in ["one", "two", "three"] {
+        bench.world.say(CHAT, 6, text);
+    }
+    let (mut reader, mut other) = (bench.client(5).await, bench.client(6).await);
+    other.open(CHAT).await;
+    let over_http = async |seq: u64| {
+        let url = format!("http://{}/v1/chats/{CHAT}/read", bench.node.local_addr());
+        let client = reqwest::Client::builder().no_proxy().build().expect("a client");
+        let put = client.put(url).bearer_auth(token(5, 5)).json(&json!({"seq": seq}));
+        put.send().await.expect("an answer").json::<Value>().await.expect("JSON")["read_seq"]
+            .clone()
+    };
+    // The reader has nothing open: that is no condition.
+    assert_eq!(over_http(1).await, 1);
+    let signal = other.frame().await;
+    let expected = |seq: u64| json!({"type": "signal", "kind": "read", "chat": CHAT.to_string(), "user": "5", "seq": seq});
+    assert_eq!(signal, expected(1));
+    let read = json!({"type": "read", "id": 3, "chat": CHAT.to_string(), "seq": 2});
+    assert_eq!(reader.ask(read).await["read_seq"], 2);
+    assert_eq!(other.frame().await, expected(2));
+    // What is known already is told to nobody.
+    assert_eq!(over_http(2).await, 2);
+    assert_eq!(over_http(1).await, 2);
+    other.hears_nothing().await;
 }

@@ -35,9 +35,25 @@ struct State {
     keeps_answers: bool,
     kept: Vec<(String, Done, Outcome)>,
     refuses_sends: Option<Refusal>,
+    users_shard: UsersShard,
+    /// Calls about users that are never answered.
+    hung: Vec<Done>,
     asked: HashMap<&'static str, u64>,
     /// (router, complete) as said by the node.
     pub said: Vec<(String, bool)>,
+}
+
+/// How the shard of all users does.
+#[derive(Default, Clone, Copy, PartialEq, Eq)]
+pub enum UsersShard {
+    #[default]
+    Up,
+    /// It is known to be down: its router says so.
+    Down,
+    /// It takes calls and never answers.
+    Hangs,
+    /// It knows sessions and never answers for lists.
+    ListsHang,
 }
 
 struct Stream {
@@ -251,6 +267,10 @@ impl World {
         }
     }
 
+    pub fn users_shard(&self, is: UsersShard) {
+        self.0.lock().users_shard = is;
+    }
+
     pub fn refuse_sends(&self, refusal: Option<Refusal>) {
         self.0.lock().refuses_sends = refusal;
     }
@@ -372,6 +392,9 @@ impl State {
         let since = open.since_ver.filter(|since| {
             *since <= here.ver && open.log.as_ref().is_none_or(|log| *log == LOG.to_string())
         });
+        if here.ver < open.min_ver {
+            return Err(Refusal::new(Code::Behind, "older than asked"));
+        }
         let is_new = |message: &&Message| since.is_none_or(|since| since < message.ver);
         Ok(Answer::Opened(internal::Opened {
             chat: Some(view),
@@ -379,6 +402,14 @@ impl State {
             messages: here.messages.iter().filter(is_new).cloned().collect(),
             to_ver: here.ver,
             at_start: true,
+            read: here
+                .members
+                .iter()
+                .map(|(user, _)| client::ReadMark {
+                    user: *user,
+                    seq: self.cursors.get(&(*user, chat)).copied().unwrap_or(0),
+                })
+                .collect(),
             ..Default::default()
         }))
     }
@@ -397,7 +428,9 @@ impl State {
             Op::GetList(get) => {
                 let rows = self.lists.get(&entity).cloned().unwrap_or_default();
                 let since = get.since_list_ver.unwrap_or(0);
-                let rows = rows.into_iter().filter(|row| since < row.list_ver).collect();
+                let asked = |row: &internal::ListRow| get.chat.is_none_or(|chat| row.chat == chat);
+                let rows = rows.into_iter().filter(asked);
+                let rows = rows.filter(|row| since < row.list_ver).collect();
                 Ok(Answer::List(internal::ListPage {
                     rows,
                     list_ver: self.list_vers.get(&entity).copied().unwrap_or(0),
@@ -422,16 +455,19 @@ impl State {
             }
             Op::GetChat(get) => self.view(entity, get.user).map(Answer::Chat),
             Op::OpenChat(open) => self.open(entity, open),
-            Op::GetHistory(get) => self.view(entity, get.user).map(|_| {
+            Op::GetHistory(get) => self.view(entity, get.user).and_then(|_| {
                 let here = &self.chats[&entity];
-                Answer::History(internal::HistoryPage {
+                if here.ver < get.min_ver {
+                    return Err(Refusal::new(Code::Behind, "older than asked"));
+                }
+                Ok(Answer::History(internal::HistoryPage {
                     messages: here.messages.clone(),
                     head_seq: here.messages.len() as u64,
                     head_ver: here.ver,
                     log: LOG,
                     at_start: true,
                     at_end: true,
-                })
+                }))
             }),
             Op::GetChanges(get) => {
                 let here = &self.chats[&entity];
@@ -538,11 +574,17 @@ fn user(id: u64) -> client::User {
     }
 }
 
+fn is_about_user(op: &Op) -> bool {
+    matches!(op, Op::CheckSession(_) | Op::GetList(_) | Op::GetUsers(_))
+}
+
 fn name_of(op: &Op) -> &'static str {
     match op {
         Op::GetChanges(_) => "changes",
         Op::GetHeads(_) => "heads",
         Op::Send(_) => "send",
+        Op::GetList(get) if get.chat.is_some() => "row",
+        Op::GetList(_) => "list",
         _ => "other",
     }
 }
@@ -587,6 +629,20 @@ impl FakeRouter {
                 drop(state);
                 return done.finish(Err(refusal));
             }
+            if is_about_user(&op) {
+                let is_list = matches!(op, Op::GetList(_));
+                match state.users_shard {
+                    UsersShard::Up => {}
+                    UsersShard::ListsHang if !is_list => {}
+                    UsersShard::Down => {
+                        drop(state);
+                        return done.finish(Err(Refusal::try_again("nobody serves it", 200)));
+                    }
+                    UsersShard::Hangs | UsersShard::ListsHang => {
+                        return state.hung.push(done);
+                    }
+                }
+            }
             let (outcome, event) = state.answer(call.entity, op);
             (outcome, event, is_send && state.keeps_answers)
         };
@@ -620,7 +676,13 @@ impl Router for FakeRouter {
                 self.world.0.lock().said.push((self.id.clone(), presence.complete));
             }
             NodeOp::Signal(signal) => {
-                for sink in self.world.sinks() {
+                let own = {
+                    let state = self.world.0.lock();
+                    let mut streams = state.streams.iter();
+                    let own = streams.find(|stream| stream.router == self.id);
+                    own.map(|stream| stream.sink.clone())
+                };
+                for sink in own {
                     sink.push(Push::Signals(vec![signal.clone()])).expect("room");
                 }
             }

@@ -26,6 +26,13 @@ pub trait Cursors: Send + Sync {
     /// One user's cursors in these chats, as far as they are known here; one round trip.
     async fn get(&self, user: UserId, chats: &[ChatId]) -> Result<Vec<Option<u64>>, Unavailable>;
 
+    /// These users' cursors in one chat, as far as they are known here; one round trip.
+    async fn of_chat(
+        &self,
+        chat: ChatId,
+        users: &[UserId],
+    ) -> Result<Vec<Option<u64>>, Unavailable>;
+
     /// Cursors that have been dirty for this long, the longest ones first within what is looked at.
     async fn dirty(&self, older_than: Duration, limit: usize) -> Result<Vec<Mark>, Unavailable>;
 

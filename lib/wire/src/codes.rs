@@ -54,6 +54,8 @@ pub enum Close {
     Idle,
     /// Too many connections or hellos at once.
     Overloaded,
+    /// What is needed to let the session in does not answer.
+    Unavailable,
     /// What came was not a message of this subprotocol.
     BadFraming,
     TokenExpired,
@@ -70,6 +72,7 @@ impl Close {
             Close::SlowReader => 4001,
             Close::Idle => 4002,
             Close::Overloaded => 4003,
+            Close::Unavailable => 4004,
             Close::BadFraming => 4500,
             Close::TokenExpired => 4501,
             Close::SessionRevoked => 4502,
@@ -85,6 +88,7 @@ impl Close {
             Close::SlowReader => "slow_reader",
             Close::Idle => "idle",
             Close::Overloaded => "overloaded",
+            Close::Unavailable => "unavailable",
             Close::BadFraming => "bad_framing",
             Close::TokenExpired => "token_expired",
             Close::SessionRevoked => "session_revoked",
@@ -98,7 +102,7 @@ impl Close {
     pub fn retry(self) -> &'static str {
         match self {
             Close::Draining | Close::SlowReader | Close::Idle => "now",
-            Close::Overloaded => "later",
+            Close::Overloaded | Close::Unavailable => "later",
             _ => "never",
         }
     }
@@ -134,6 +138,7 @@ mod tests {
             Close::SlowReader,
             Close::Idle,
             Close::Overloaded,
+            Close::Unavailable,
             Close::BadFraming,
             Close::TokenExpired,
             Close::SessionRevoked,

@@ -100,6 +100,20 @@ pub async fn what_is_not_known_is_none_at_its_place(subject: &Subject) {
     assert_eq!(subject.get(7, &chats).await.iter().flatten().count(), 2);
 }
 
+pub async fn members_of_one_chat_are_asked_for_at_once(subject: &Subject) {
+    subject.merge(&[mark(1, 7, 20), mark(1, 9, 40), mark(2, 8, 30)]).await;
+    let of_chat = async |c: u64, users: &[u64]| {
+        let users: Vec<UserId> = users.iter().map(|number| user(*number)).collect();
+        subject.other.of_chat(chat(c), &users).await.expect("the system is there")
+    };
+    assert_eq!(of_chat(1, &[9, 8, 7, 9]).await, [Some(40), None, Some(20), Some(40)]);
+    assert!(of_chat(1, &[]).await.is_empty());
+    let users: Vec<u64> = (1..=600).collect();
+    let found = of_chat(1, &users).await;
+    assert_eq!(found.iter().flatten().copied().collect::<Vec<_>>(), [20, 40]);
+    assert_eq!((found.len(), found[6]), (600, Some(20)));
+}
+
 pub async fn a_grown_cursor_is_dirty_until_flushed(subject: &Subject) {
     subject.merge(&[mark(1, 7, 5), mark(1, 8, 6)]).await;
     assert_eq!(subject.dirty(LONG).await, []);

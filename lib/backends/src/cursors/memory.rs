@@ -61,6 +61,15 @@ impl Cursors for MemoryCursors {
         Ok(chats.iter().map(|chat| held.get(&(user, *chat)).map(|cursor| cursor.seq)).collect())
     }
 
+    async fn of_chat(
+        &self,
+        chat: ChatId,
+        users: &[UserId],
+    ) -> Result<Vec<Option<u64>>, Unavailable> {
+        let held = self.held.lock();
+        Ok(users.iter().map(|user| held.get(&(*user, chat)).map(|cursor| cursor.seq)).collect())
+    }
+
     async fn dirty(&self, older_than: Duration, limit: usize) -> Result<Vec<Mark>, Unavailable> {
         let now = Instant::now();
         let held = self.held.lock();

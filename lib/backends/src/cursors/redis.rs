@@ -119,6 +119,24 @@ impl Cursors for RedisCursors {
         Ok(cursors)
     }
 
+    async fn of_chat(
+        &self,
+        chat: ChatId,
+        users: &[UserId],
+    ) -> Result<Vec<Option<u64>>, Unavailable> {
+        let mut cursors = Vec::with_capacity(users.len());
+        for chunk in users.chunks(MARKS_PER_CALL) {
+            let mut pipe = Pipeline::with_capacity(chunk.len());
+            for user in chunk {
+                pipe.cmd("HGET").arg(self.user_key(*user)).arg(chat.get());
+            }
+            let part: Vec<Option<u64>> =
+                self.link.ask("of_chat", self.settings.read_time, &pipe).await?;
+            cursors.extend(part);
+        }
+        Ok(cursors)
+    }
+
     async fn dirty(&self, older_than: Duration, limit: usize) -> Result<Vec<Mark>, Unavailable> {
         let candidates = self.candidates(older_than, limit).await?;
         let mut due = Vec::with_capacity(candidates.len());
