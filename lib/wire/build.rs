@@ -37,6 +37,8 @@ const OPTIONAL: &[&str] = &[
     "Message.edited_at_ms",
     "Message.reply_to",
     "Member.left_ver",
+    "Member.name",
+    "Member.display_name",
     "ChatItem.peer",
     "ChatItem.read_seq",
     "ChatItem.unread",

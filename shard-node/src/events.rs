@@ -53,6 +53,7 @@ pub(crate) fn member(member: &Member, left_ver: Option<u64>) -> client::Member {
         role: member.role.name().to_owned(),
         joined_ver: member.joined_ver,
         left_ver,
+        ..client::Member::default()
     }
 }
 
@@ -62,6 +63,7 @@ pub(crate) fn member_row(row: &MemberRow) -> client::Member {
         role: row.role.clone(),
         joined_ver: row.joined_ver,
         left_ver: row.left_ver,
+        ..client::Member::default()
     }
 }
 

@@ -1,6 +1,6 @@
 //! What is shown of users: oneself, another by id, and those whose name begins with something.
 
-use super::rules;
+use super::{owner_of, rules};
 use crate::calls::{self, answered, call, call_of_several};
 use crate::node::Node;
 use crate::problem::{Answer, Problem};
@@ -9,7 +9,7 @@ use shardline_domain::id::UserId;
 use shardline_domain::limits::CALL_TIME_MAX;
 use shardline_wire::client::User;
 use shardline_wire::internal::call::Op;
-use shardline_wire::internal::{GetCredentials, PatchUser, SearchNames};
+use shardline_wire::internal::{GetCredentials, NameView, PatchUser, SearchNames};
 use shardline_wire::refusal::Refusal;
 use std::collections::HashMap;
 
@@ -55,12 +55,18 @@ pub(crate) async fn patch(node: &Node, user: UserId, patch: Patch) -> Answer<Use
     Ok(user)
 }
 
-/// Users by the beginning of their name, in the order of names.
+/// Users by the beginning of their name, in the order of names: who is called exactly so comes first,
+/// and is looked up, so that no limit and no shard that was late leaves him out.
 pub(crate) async fn search(node: &Node, prefix: &str, limit: u64) -> Answer<Vec<User>> {
     rules::check_name(prefix)?;
     let op = Op::SearchNames(SearchNames { prefix: prefix.to_owned(), limit });
-    let mut names = answered!(call_of_several(node, op).await, Names)?.names;
+    let (exact, names) = tokio::join!(owner_of(node, prefix), call_of_several(node, op));
+    let mut names = answered!(names, Names)?.names;
+    if let Some(user) = exact? {
+        names.push(NameView { name: prefix.to_owned(), user: user.get() });
+    }
     names.sort_unstable_by(|one, other| one.name.cmp(&other.name));
+    names.dedup_by(|one, other| one.name == other.name);
     names.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
     let found = calls::users(node, names.iter().map(|name| name.user), CALL_TIME_MAX).await?;
     let mut by_id: HashMap<u64, User> = found.into_iter().map(|user| (user.user, user)).collect();

@@ -5,6 +5,7 @@ use crate::accounts::users;
 use crate::calls::{answered, call};
 use crate::node::Node;
 use crate::problem::{Answer, Problem};
+use crate::profiles;
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use serde::{Deserialize, Serialize};
@@ -36,9 +37,29 @@ pub(crate) async fn page(
             .ok_or_else(|| Problem::bad_field("cursor", "this cursor is not one of ours"))?,
     };
     let op = Op::ListMembers(ListMembers { user: user.get(), after, limit, min_ver: 0 });
-    let page = answered!(call(node, chat, op).await, Members)?;
+    let mut page = answered!(call(node, chat, op).await, Members)?;
+    name(node, &mut page.members).await;
     let last = page.members.last().filter(|_| page.more);
     Ok(MembersPage { next_cursor: last.map(|member| encode(member.user)), items: page.members })
+}
+
+/// Adds who they are, by one read of profiles; whose shard does not answer stays without a name.
+pub(crate) async fn name(node: &Node, members: &mut [Member]) {
+    let users: Vec<u64> = members.iter().map(|member| member.user).collect();
+    let profiles = profiles::of(node, &users).await;
+    for member in members {
+        if let Some(profile) = profiles.get(&member.user) {
+            member.name = Some(profile.name.clone());
+            member.display_name = Some(profile.display_name.clone());
+        }
+    }
+}
+
+/// The answer to a change of members, with their names.
+async fn changed(node: &Node, chat: ChatId, op: Op) -> Answer<MembersChanged> {
+    let mut changed = answered!(call(node, chat, op).await, MembersChanged)?;
+    name(node, &mut changed.members).await;
+    Ok(changed)
 }
 
 #[derive(Deserialize)]
@@ -70,7 +91,7 @@ pub(crate) async fn add(
         users: new.users,
         role: role.name().to_owned(),
     });
-    Ok(answered!(call(node, chat, op).await, MembersChanged)?)
+    changed(node, chat, op).await
 }
 
 pub(crate) async fn set_role(
@@ -82,7 +103,7 @@ pub(crate) async fn set_role(
 ) -> Answer<MembersChanged> {
     let role = role(name)?.name().to_owned();
     let op = Op::SetRole(SetRole { actor: actor.get(), user: user.get(), role });
-    Ok(answered!(call(node, chat, op).await, MembersChanged)?)
+    changed(node, chat, op).await
 }
 
 /// Removes a member; oneself: leaves.
@@ -93,7 +114,7 @@ pub(crate) async fn remove(
     user: UserId,
 ) -> Answer<MembersChanged> {
     let op = Op::RemoveMember(RemoveMember { actor: actor.get(), user: user.get() });
-    Ok(answered!(call(node, chat, op).await, MembersChanged)?)
+    changed(node, chat, op).await
 }
 
 fn role(name: &str) -> Answer<Role> {

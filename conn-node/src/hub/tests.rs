@@ -99,7 +99,13 @@ fn wide(ver: u64) -> Event {
 }
 
 fn membership(user: u64, ver: u64, left_ver: Option<u64>, receivers: &[u64]) -> Event {
-    let member = client::Member { user, role: "member".into(), joined_ver: ver, left_ver };
+    let member = client::Member {
+        user,
+        role: "member".into(),
+        joined_ver: ver,
+        left_ver,
+        ..client::Member::default()
+    };
     let inner = client::Event { chat: CHAT, ver, member: Some(member), ..Default::default() };
     let payload = inner.encode_to_vec().into();
     let is_wide = receivers.is_empty();

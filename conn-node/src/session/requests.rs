@@ -232,9 +232,10 @@ async fn read_opened(
     let mut opened = answered!(opened, Opened)?;
     let view = opened.chat.clone().ok_or_else(|| Refusal::internal("opened without a chat"))?;
     let members: Vec<u64> = opened.read.iter().map(|mark| mark.user).collect();
-    let (item, cursors) = tokio::join!(
+    let (item, cursors, ()) = tokio::join!(
         chats::item(node, user, view, row.as_ref()),
-        cursors::known_of_chat(node, chat, &members)
+        cursors::known_of_chat(node, chat, &members),
+        chats::members::name(node, &mut opened.members)
     );
     let item = item.ok_or_else(|| Refusal::internal("a chat without an item"))?;
     raise_marks(&mut opened.read, &cursors, session.user, &item);

@@ -212,6 +212,27 @@ async fn users_are_found_by_the_beginning_of_their_name() {
 }
 
 #[tokio::test]
+async fn who_is_called_exactly_so_is_found_first_whatever_else_is_found() {
+    let world = world().await;
+    let anna = world.person("an").await;
+    for number in 0..5 {
+        world.register(&format!("an-{number}")).await.expect(201);
+    }
+    let found = async || {
+        let reply = world.get(&anna, "/v1/users?name=an&limit=2").await.expect(200);
+        let items = reply.body["items"].as_array().expect("items").clone();
+        items
+            .iter()
+            .map(|user| user["name"].as_str().expect("a name").to_owned())
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(found().await, ["an", "an-0"]);
+    world.toy.leave_out_of_searches("an");
+    assert_eq!(found().await, ["an", "an-0"]);
+    world.stop().await;
+}
+
+#[tokio::test]
 async fn an_unknown_user_and_an_unreachable_one_are_told_apart() {
     let world = world().await;
     let (anna, bob) = (world.person("anna").await, world.person("bob").await);

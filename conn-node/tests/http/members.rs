@@ -49,6 +49,31 @@ async fn members_come_change_and_go() {
 }
 
 #[tokio::test]
+async fn members_have_names_as_far_as_their_shards_answer() {
+    let world = world().await;
+    let (anna, bob) = (world.person("anna").await, world.person("bob").await);
+    let chat = world.group(&anna, &[&bob]).await;
+    let path = format!("/v1/chats/{chat}/members");
+    world.patch(&bob, "/v1/me", json!({"display_name": "Bob B."})).await.expect(200);
+    let of_bob = |reply: &Reply| {
+        let members = reply.body["items"].as_array().expect("items");
+        let bob = members.iter().find(|member| member["user"] == bob.id).expect("a member");
+        (bob["name"].clone(), bob["display_name"].clone())
+    };
+    let named = (json!("bob"), json!("Bob B."));
+    assert_eq!(of_bob(&world.get(&anna, &path).await.expect(200)), named);
+    let muted = json!({"role": "muted"});
+    let changed = world.patch(&anna, &format!("{path}/{}", bob.id), muted).await.expect(200);
+    assert_eq!(of_bob(&changed), named);
+    // A node that never saw him says who the others are.
+    world.toy.take_down(bob.id.parse().expect("a number"));
+    let elsewhere = world.at(1, Method::GET, &path, Some(&anna.token), None).await.expect(200);
+    assert_eq!(of_bob(&elsewhere), (json!(null), json!(null)));
+    assert_eq!(elsewhere.body["items"].as_array().map(Vec::len), Some(2));
+    world.stop().await;
+}
+
+#[tokio::test]
 async fn a_long_list_of_members_is_paged() {
     let world = world().await;
     let anna = world.person("anna").await;

@@ -33,6 +33,8 @@ struct State {
     names: HashMap<u64, (String, u64)>,
     chats: HashMap<u64, chats::Chat>,
     clock_ms: i64,
+    /// Names whose shards are too late for a search.
+    not_searched: HashSet<String>,
 }
 
 /// What goes wrong on purpose.
@@ -79,6 +81,11 @@ impl Toy {
     pub(crate) fn stored_read_seq(&self, chat: u64, user: u64) -> Option<u64> {
         let state = self.state.lock();
         state.chats.get(&chat)?.member(user).ok().map(|member| member.read_seq)
+    }
+
+    /// From now on searches are answered without this name's shard.
+    pub(crate) fn leave_out_of_searches(&self, name: &str) {
+        self.state.lock().not_searched.insert(name.to_owned());
     }
 
     /// Makes this id another chat's, so that whoever wants it must take the next.

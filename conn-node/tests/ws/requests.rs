@@ -161,6 +161,7 @@ async fn what_was_just_read_shows_at_once_wherever_cursors_show() {
         let opened = who.open(CHAT).await;
         assert_eq!(opened["chat"]["read_seq"], own);
         assert_eq!(opened["read"], json!([["5", 2], ["6", 3]]));
+        assert_eq!(opened["members"][1]["display_name"], "U 6");
         let chats = who.ask(json!({"type": "chats", "id": 4})).await;
         assert_eq!(chats["items"][0]["read_seq"], own);
         let heads = who.next("heads").await;

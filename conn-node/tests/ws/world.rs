@@ -115,7 +115,7 @@ impl World {
             here.members.push((user, here.ver + 1));
             (list_ver, here.ver + 1)
         };
-        let member = Member { user, role: "member".into(), joined_ver: ver, left_ver: None };
+        let member = Member { user, role: "member".into(), joined_ver: ver, ..Member::default() };
         self.change(chat, "member", None, Some(member), user);
         let change = client::ListChange { kind: "chat_added".into(), chat: Some(chat), user: None };
         let payload = client::List { list_ver, change: Some(change) }.encode_to_vec().into();
@@ -136,7 +136,13 @@ impl World {
             here.members.retain(|(member, _)| *member != user);
             here.ver + 1
         };
-        let member = Member { user, role: "member".into(), joined_ver: 1, left_ver: Some(ver) };
+        let member = Member {
+            user,
+            role: "member".into(),
+            joined_ver: 1,
+            left_ver: Some(ver),
+            ..Member::default()
+        };
         self.change(chat, "member", None, Some(member), user);
     }
 
@@ -402,6 +408,16 @@ impl State {
             messages: here.messages.iter().filter(is_new).cloned().collect(),
             to_ver: here.ver,
             at_start: true,
+            members: here
+                .members
+                .iter()
+                .map(|(user, joined_ver)| Member {
+                    user: *user,
+                    role: "member".into(),
+                    joined_ver: *joined_ver,
+                    ..Member::default()
+                })
+                .collect(),
             read: here
                 .members
                 .iter()

@@ -395,7 +395,7 @@ fn target(chat: &Chat, user: u64) -> Result<Member, Refusal> {
 
 fn client_member(user: u64, member: &Member) -> ClientMember {
     let role = member.role.name().to_owned();
-    ClientMember { user, role, joined_ver: member.joined_ver, left_ver: None }
+    ClientMember { user, role, joined_ver: member.joined_ver, ..ClientMember::default() }
 }
 
 fn put_row(state: &mut State, user: u64, chat: u64, gone: bool) {

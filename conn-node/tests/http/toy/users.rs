@@ -115,7 +115,12 @@ pub(super) fn answer(
             Some((name, user)) => Ok(Answer::Name(NameView { name: name.clone(), user: *user })),
         },
         Op::SearchNames(search) => {
-            let names = state.names.values().filter(|(name, _)| name.starts_with(&search.prefix));
+            let is_found =
+                |name: &str| name.starts_with(&search.prefix) && !state.not_searched.contains(name);
+            let mut names: Vec<_> =
+                state.names.values().filter(|(name, _)| is_found(name)).collect();
+            names.sort_unstable();
+            let names = names.into_iter().take(usize::try_from(search.limit).expect("small"));
             let names = names.map(|(name, user)| NameView { name: name.clone(), user: *user });
             Ok(Answer::Names(NamesPage { names: names.collect() }))
         }

@@ -235,8 +235,11 @@ impl Conversation {
             let page = http.members(&token, chat, 200, None).await?;
             let mut lines = Vec::new();
             for member in &page.items {
-                let user = http.user(&token, member.user).await?;
-                let name = crate::show::harmless(&user.name);
+                let name = match &member.name {
+                    Some(name) => name.clone(),
+                    None => http.user(&token, member.user).await?.name,
+                };
+                let name = crate::show::harmless(&name);
                 lines.push(format!("  {name:<20} {}", member.role));
             }
             Ok::<_, HttpError>((lines, page.next_cursor.is_some()))
