@@ -698,7 +698,7 @@ impl Router for FakeRouter {
                     let own = streams.find(|stream| stream.router == self.id);
                     own.map(|stream| stream.sink.clone())
                 };
-                for sink in own {
+                if let Some(sink) = own {
                     sink.push(Push::Signals(vec![signal.clone()])).expect("room");
                 }
             }
