@@ -85,8 +85,10 @@ const FRAMES: &[&str] = &["ClientFrame", "ServerFrame", "ClientFrames", "ServerF
 
 fn main() -> Result<(), Box<dyn Error>> {
     println!("cargo::rerun-if-changed=proto");
-    let descriptors =
-        protox::compile(["client.proto", "internal.proto", "moves.proto"], ["proto"])?;
+    let descriptors = protox::compile(
+        ["client.proto", "internal.proto", "moves.proto", "admin.proto"],
+        ["proto"],
+    )?;
 
     let package = ".shardline.v1";
     let mut config = tonic_prost_build::configure().bytes(".shardline.internal.v1.Event.payload");

@@ -32,7 +32,7 @@ impl AdminServer {
     }
 }
 
-fn answer<T>(outcome: Result<T, Refusal>) -> Result<Response<T>, Status> {
+pub(super) fn answer<T>(outcome: Result<T, Refusal>) -> Result<Response<T>, Status> {
     outcome.map(Response::new).map_err(|refusal| {
         let message = refusal.message.clone();
         match refusal.code() {
