@@ -1,7 +1,10 @@
 //! The routers this node talks to: which one owns an entity's partition, and calls that survive the
 //! loss of one.
 
+mod calls;
+
 use arc_swap::ArcSwap;
+use calls::{goes_to_owner, is_read, is_repeatable};
 use parking_lot::Mutex;
 use shardline_domain::id::EntityId;
 use shardline_domain::limits::CALL_TIME_MAX;
@@ -405,61 +408,6 @@ fn any_of(table: &Table, turn: u64) -> Option<Arc<Link>> {
     let connected: Vec<_> = table.all().filter(|link| link.is_connected()).collect();
     let index = usize::try_from(turn.checked_rem(connected.len() as u64)?).ok()?;
     Some(connected[index].clone())
-}
-
-/// Everything about one chat goes to one router, so that order and batches are made there.
-fn goes_to_owner(op: &Op) -> bool {
-    matches!(
-        op,
-        Op::Send(_)
-            | Op::Edit(_)
-            | Op::Delete(_)
-            | Op::CreateChat(_)
-            | Op::PatchChat(_)
-            | Op::EndChat(_)
-            | Op::AddMembers(_)
-            | Op::SetRole(_)
-            | Op::RemoveMember(_)
-            | Op::GetChat(_)
-            | Op::OpenChat(_)
-            | Op::GetHistory(_)
-            | Op::ListMembers(_)
-            | Op::GetChanges(_)
-    )
-}
-
-fn is_read(op: &Op) -> bool {
-    matches!(
-        op,
-        Op::GetChat(_)
-            | Op::OpenChat(_)
-            | Op::GetHistory(_)
-            | Op::ListMembers(_)
-            | Op::GetChanges(_)
-            | Op::GetHeads(_)
-            | Op::GetItems(_)
-            | Op::GetUsers(_)
-            | Op::GetCredentials(_)
-            | Op::CheckSession(_)
-            | Op::GetList(_)
-            | Op::LookupName(_)
-            | Op::SearchNames(_)
-    )
-}
-
-/// Whether carrying it out twice is the same as once, also with others' calls in between.
-fn is_repeatable(op: &Op) -> bool {
-    let is_idempotent = matches!(
-        op,
-        Op::Send(_)
-            | Op::CreateChat(_)
-            | Op::EndChat(_)
-            | Op::MergeCursors(_)
-            | Op::EndSession(_)
-            | Op::ApplyFact(_)
-            | Op::ClaimName(_)
-    );
-    is_idempotent || is_read(op)
 }
 
 #[cfg(test)]
