@@ -1,6 +1,7 @@
 //! Accounts: to register, to log in and out, and what others see of a user.
 
 pub(crate) mod log_in;
+pub(crate) mod outside;
 pub(crate) mod register;
 pub(crate) mod rules;
 pub(crate) mod users;

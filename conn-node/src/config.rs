@@ -1,11 +1,13 @@
 //! Settings of a conn-node.
 
 use crate::auth::Cost;
+use crate::outside::{KeySource, KeyUrl, OutsideConfig};
 use crate::rate_limit::Rates;
 use shardline_backends::presence::NodeId;
 use shardline_daemon::config::{Settings, Span};
 use shardline_domain::limits::TOKEN_LIFE;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::time::Duration;
 
 #[derive(Clone, Debug)]
@@ -32,6 +34,8 @@ pub struct Config {
     pub password_cost: Cost,
     /// Passwords hashed at the same time; each takes a core and its memory.
     pub passwords_at_a_time: usize,
+    /// Who vouches for users in place of passwords.
+    pub outside: Option<OutsideConfig>,
     pub rates: Rates,
     /// Proxies before this node whose X-Forwarded-For entry is believed; 0 believes none.
     pub proxies: usize,
@@ -45,6 +49,8 @@ pub struct Config {
 
 /// A token secret guessed is every account lost.
 const SECRET_BYTES_MIN: usize = 16;
+/// A key that the provider withdrew is good for this long.
+const JWKS_REFRESH: Duration = Duration::from_secs(10 * 60);
 
 impl Config {
     /// With everything that has a default at its default.
@@ -61,6 +67,7 @@ impl Config {
             durability: "committed on one primary".to_owned(),
             password_cost: Cost::default(),
             passwords_at_a_time: 2,
+            outside: None,
             rates: Rates::default(),
             proxies: 0,
             cors: false,
@@ -118,6 +125,7 @@ impl Config {
                 of.passwords_at_a_time,
                 "passwords hashed at the same time",
             ),
+            outside: read_outside(settings),
             rates: Rates::read(settings, is_local),
             proxies: settings.or(
                 "proxies",
@@ -153,6 +161,53 @@ fn read_cost(settings: &mut Settings) -> Cost {
         settings.problem("argon2-memory-kib", error);
         Cost::default()
     })
+}
+
+fn read_outside(settings: &mut Settings) -> Option<OutsideConfig> {
+    let file: Option<PathBuf> =
+        settings.optional("jwks-file", "keys of an identity provider in place of passwords");
+    let url: Option<String> = settings.optional("jwks-url", "where those keys are served");
+    let issuer: Option<String> = settings.optional("token-issuer", "`iss` of its tokens");
+    let audience: Option<String> = settings.optional("token-audience", "`aud` of its tokens");
+    let name_claim = settings.or(
+        "token-name-claim",
+        "preferred_username".to_owned(),
+        "the claim that is a user's name here; never given to another person",
+    );
+    let refresh_every =
+        settings.or("jwks-refresh", Span::from(JWKS_REFRESH), "how often the keys are read");
+    if refresh_every.get() < Duration::from_secs(1) {
+        settings.problem("jwks-refresh", "it must be at least 1s");
+    }
+    let source = match (file, url) {
+        (None, None) => {
+            let is_given = issuer.is_some() || audience.is_some();
+            if is_given {
+                settings.problem("jwks-url", "missing; it or jwks-file goes with token-issuer");
+            }
+            return None;
+        }
+        (Some(_), Some(_)) => {
+            settings.problem("jwks-url", "give it or jwks-file, not both");
+            return None;
+        }
+        (Some(file), None) => KeySource::File(file),
+        (None, Some(url)) => match KeyUrl::parse(&url) {
+            Ok(url) => KeySource::Url(url),
+            Err(wrong) => {
+                settings.problem("jwks-url", wrong);
+                return None;
+            }
+        },
+    };
+    for (key, value) in [("token-issuer", &issuer), ("token-audience", &audience)] {
+        if value.is_none() {
+            settings.problem(key, "missing; a token of anybody's would do without it");
+        }
+    }
+    let (issuer, audience) = (issuer?, audience?);
+    let refresh_every = refresh_every.get();
+    Some(OutsideConfig { source, issuer, audience, name_claim, refresh_every })
 }
 
 #[cfg(test)]
@@ -192,6 +247,34 @@ mod tests {
         assert_eq!(config.routers, ["127.0.0.1:8111", "127.0.0.1:8112"]);
         assert_eq!(config.password_cost, Cost::default());
         assert_eq!((config.cors, config.proxies), (false, 0));
+    }
+
+    #[test]
+    fn an_outside_provider_is_whole_or_not_there() {
+        let with = |more: &[&str]| read(&[LEAST.as_slice(), more].concat());
+        assert_eq!(with(&[]).expect("complete").outside, None);
+        let whole = [
+            "--jwks-url",
+            "https://id.example/keys",
+            "--token-issuer",
+            "https://id.example",
+            "--token-audience",
+            "shardline",
+        ];
+        let outside = with(&whole).expect("complete").outside.expect("a provider");
+        assert_eq!(outside.name_claim, "preferred_username");
+        assert_eq!(outside.source.to_string(), "https://id.example/keys");
+        for (more, key) in [
+            (vec!["--jwks-file", "keys.json", "--token-issuer", "x"], "token-audience"),
+            (vec!["--jwks-file", "keys.json", "--token-audience", "x"], "token-issuer"),
+            (vec!["--token-issuer", "x"], "jwks-url"),
+            ([whole.as_slice(), &["--jwks-file", "keys.json"]].concat(), "jwks-url"),
+            ([&["--jwks-url", "http://id.example/"], &whole[2..]].concat(), "jwks-url"),
+            ([whole.as_slice(), &["--jwks-refresh", "0s"]].concat(), "jwks-refresh"),
+        ] {
+            let problems = with(&more).expect_err("not whole");
+            assert!(problems.iter().any(|line| line.starts_with(key)), "{key} in {problems:?}");
+        }
     }
 
     #[test]

@@ -17,6 +17,7 @@ pub mod http;
 mod hub;
 mod metrics;
 mod node;
+pub mod outside;
 mod page;
 mod presence;
 mod problem;

@@ -4,6 +4,7 @@ use crate::auth::{Keys, Passwords, Revoked, SeenSessions};
 use crate::config::Config;
 use crate::cursors::CursorsHere;
 use crate::hub::{Hub, Repair};
+use crate::outside::Outside;
 use crate::presence::Announcer;
 use crate::profiles::Profiles;
 use crate::push::RouterSink;
@@ -36,6 +37,8 @@ pub(crate) struct Node {
     pub(crate) revoked: Revoked,
     pub(crate) seen_sessions: SeenSessions,
     pub(crate) passwords: Passwords,
+    /// Instead of passwords.
+    pub(crate) outside: Option<Outside>,
     pub(crate) profiles: Profiles,
     pub(crate) rate_limits: RateLimits,
     pub(crate) lifecycle: Lifecycle,
@@ -78,6 +81,7 @@ impl Node {
                 revoked: Revoked::new(),
                 seen_sessions: SeenSessions::new(),
                 passwords,
+                outside: config.outside.as_ref().map(Outside::new),
                 profiles: Profiles::new(),
                 rate_limits: RateLimits::new(&config.rates),
                 lifecycle,

@@ -90,6 +90,14 @@ fn start_tasks(node: &Arc<Node>, repairs: mpsc::Receiver<Repair>, ready: ReadyFl
     node.lifecycle.run("repair", repair::keep(node.clone(), repairs));
     node.lifecycle.run("heads-of-open", beacon::keep_open(node.clone()));
     node.lifecycle.run("heads-of-lists", beacon::keep_lists(node.clone()));
+    if node.outside.is_some() {
+        let (of, stop) = (node.clone(), node.lifecycle.token());
+        node.lifecycle.run("outside-keys", async move {
+            if let Some(outside) = &of.outside {
+                outside.keep(stop).await;
+            }
+        });
+    }
     node.lifecycle.run("cursors", cursor_flush::run(node.clone(), node.lifecycle.token()));
 }
 

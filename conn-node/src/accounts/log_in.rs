@@ -20,10 +20,15 @@ use tokio::time::Instant;
 
 #[derive(Deserialize)]
 pub(crate) struct LogIn {
-    pub(crate) name: String,
-    pub(crate) password: String,
     #[serde(default)]
-    pub(crate) device: Option<String>,
+    name: Option<String>,
+    #[serde(default)]
+    password: Option<String>,
+    /// Of the outside provider, where there is one, in place of name and password.
+    #[serde(default)]
+    token: Option<String>,
+    #[serde(default)]
+    device: Option<String>,
 }
 
 /// What log-in and refresh answer: whoever has it acts as the user.
@@ -43,8 +48,17 @@ pub(crate) struct Session {
 /// # Errors
 /// The same for an unknown name and a wrong password, after about the same time.
 pub(crate) async fn log_in(node: &Node, log_in: LogIn) -> Answer<Session> {
-    let LogIn { name, password, device } = log_in;
+    let LogIn { name, password, token, device } = log_in;
     let device = device.unwrap_or_default();
+    if let Some(outside) = &node.outside {
+        let token = token.ok_or_else(token_is_missing)?;
+        return super::outside::log_in(node, outside, &token, device).await;
+    }
+    if token.is_some() {
+        return Err(Problem::bad_field("token", "this server has no outside identity provider"));
+    }
+    let name = name.ok_or_else(|| Problem::bad_field("name", "name is missing"))?;
+    let password = password.ok_or_else(|| Problem::bad_field("password", "password is missing"))?;
     rules::check_device(&device)?;
     rules::check_password_size(&password)?;
     let credentials = credentials_of(node, &name).await?;
@@ -53,6 +67,18 @@ pub(crate) async fn log_in(node: &Node, log_in: LogIn) -> Answer<Session> {
     let Some((user, credentials)) = credentials.filter(|_| is_right) else {
         return Err(Problem::new(Code::Unauthenticated, "the name or the password is wrong"));
     };
+    if let Some(profile) = credentials.user {
+        node.profiles.put(profile);
+    }
+    begin(node, user, device).await
+}
+
+fn token_is_missing() -> Problem {
+    Problem::bad_field("token", "log in with a token of the identity provider")
+}
+
+/// A new session of somebody who has shown who they are.
+pub(super) async fn begin(node: &Node, user: UserId, device: String) -> Answer<Session> {
     let session = SessionId::from_random(rand::random());
     let nonce: Nonce = rand::random();
     let create = CreateSession { session: session.get(), device, nonce: nonce.to_vec() };
@@ -63,9 +89,6 @@ pub(crate) async fn log_in(node: &Node, log_in: LogIn) -> Answer<Session> {
         }
         outcome => outcome?,
     };
-    if let Some(profile) = credentials.user {
-        node.profiles.put(profile);
-    }
     Ok(issue(node, Principal { user, session }, &view, nonce))
 }
 
@@ -98,9 +121,17 @@ async fn credentials_of(node: &Node, name: &str) -> Result<Option<(UserId, Crede
 ///
 /// # Errors
 /// `unauthenticated` for a token that is not ours or was used up; the latter ends the session.
-pub(crate) async fn refresh(node: &Node, refresh_token: &str) -> Answer<Session> {
+pub(crate) async fn refresh(
+    node: &Node,
+    refresh_token: &str,
+    outside_token: Option<&str>,
+) -> Answer<Session> {
     let ended = || Problem::new(Code::Unauthenticated, "the refresh token is not valid: log in");
     let token = node.keys.unseal(refresh_token).ok_or_else(ended)?;
+    if let Some(outside) = &node.outside {
+        let shown = outside_token.ok_or_else(token_is_missing)?;
+        super::outside::check_same_user(node, outside, shown, token.principal.user).await?;
+    }
     let new_nonce: Nonce = rand::random();
     let op = Op::RefreshSession(RefreshSession {
         session: token.principal.session.get(),

@@ -6,6 +6,7 @@ use crate::calls::{answered, call};
 use crate::node::Node;
 use crate::problem::{Answer, Problem};
 use serde::Deserialize;
+use shardline_domain::error::Code as ClientCode;
 use shardline_domain::id::{NameId, PROBES, UserId};
 use shardline_wire::client::User;
 use shardline_wire::internal::call::Op;
@@ -28,6 +29,10 @@ pub(crate) struct NewAccount {
 /// # Errors
 /// `name_taken`; "unknown" if the claim's fate is not known (log in to find out).
 pub(crate) async fn register(node: &Node, new: NewAccount) -> Answer<User> {
+    if node.outside.is_some() {
+        let why = "accounts are made by logging in with a token of the identity provider";
+        return Err(Problem::new(ClientCode::Forbidden, why));
+    }
     let NewAccount { name, password, display_name } = new;
     let display_name = display_name.unwrap_or_else(|| name.clone());
     rules::check_name(&name)?;
@@ -38,6 +43,20 @@ pub(crate) async fn register(node: &Node, new: NewAccount) -> Answer<User> {
         return Err(name_taken().into());
     }
     let password_hash = node.passwords.hash(password).await?;
+    create(node, NewUser { name, display_name, password_hash }).await
+}
+
+/// What was checked of a new account.
+pub(super) struct NewUser {
+    pub(super) name: String,
+    pub(super) display_name: String,
+    pub(super) password_hash: String,
+}
+
+/// # Errors
+/// As of [`register`].
+pub(super) async fn create(node: &Node, new: NewUser) -> Answer<User> {
+    let NewUser { name, display_name, password_hash } = new;
     let create = CreateUser { name: name.clone(), display_name, password_hash };
     let user = create_user(node, create).await?;
     claim(node, &name, user.user).await?;

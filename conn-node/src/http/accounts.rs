@@ -63,6 +63,9 @@ pub(super) async fn log_in(
 #[derive(Deserialize)]
 pub(super) struct Refresh {
     refresh_token: String,
+    /// Where there is an outside provider: its token of now.
+    #[serde(default)]
+    token: Option<String>,
 }
 
 pub(super) async fn refresh(
@@ -71,7 +74,7 @@ pub(super) async fn refresh(
     JsonBody(with): JsonBody<Refresh>,
 ) -> Answer<Json<Session>> {
     node.rate_limits.check_log_in(address)?;
-    Ok(Json(log_in::refresh(&node, &with.refresh_token).await?))
+    Ok(Json(log_in::refresh(&node, &with.refresh_token, with.token.as_deref()).await?))
 }
 
 /// A session id, or "current".

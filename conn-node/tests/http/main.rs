@@ -8,5 +8,6 @@ mod framework;
 mod members;
 mod messages;
 mod openapi;
+mod outside;
 mod toy;
 mod world;
