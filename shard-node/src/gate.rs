@@ -29,10 +29,15 @@ pub(crate) enum Verdict {
 
 #[derive(Clone, Copy)]
 struct Holding {
-    state: SlotState,
-    epoch: Epoch,
+    row: SlotRow,
     /// Since the catalog last said that a frozen slot is ours still, in the caller's time.
     frozen_at: Duration,
+}
+
+impl Holding {
+    fn epoch(&self) -> Epoch {
+        Epoch(self.row.epoch)
+    }
 }
 
 /// Invariant: an epoch never goes down.
@@ -50,15 +55,15 @@ impl Gate {
     /// monotonic time.
     pub(crate) fn put(&mut self, row: SlotRow, now: Duration) {
         let Some(holding) = self.slots.get_mut(usize::from(row.slot)) else { return };
-        if holding.is_none_or(|known| known.epoch.0 <= row.epoch) {
-            *holding = Some(Holding { state: row.state, epoch: Epoch(row.epoch), frozen_at: now });
+        if holding.is_none_or(|known| known.row.epoch <= row.epoch) {
+            *holding = Some(Holding { row, frozen_at: now });
         }
     }
 
     /// The catalog says that a slot is ours at this epoch: a frozen one may be read on.
     pub(crate) fn confirm(&mut self, slot: Slot, epoch: Epoch, now: Duration) {
         if let Some(holding) = &mut self.slots[usize::from(slot.get())]
-            && holding.epoch == epoch
+            && holding.epoch() == epoch
         {
             holding.frozen_at = now;
         }
@@ -66,12 +71,18 @@ impl Gate {
 
     /// The epoch known of a slot; 0 if there is none.
     pub(crate) fn epoch(&self, slot: Slot) -> Epoch {
-        self.slots[usize::from(slot.get())].map_or(Epoch(0), |holding| holding.epoch)
+        self.slots[usize::from(slot.get())].map_or(Epoch(0), |holding| holding.epoch())
+    }
+
+    /// The slot's row, as far as it is known.
+    pub(crate) fn row(&self, slot: Slot) -> Option<SlotRow> {
+        self.slots[usize::from(slot.get())].map(|holding| holding.row)
     }
 
     pub(crate) fn owns(&self, slot: Slot) -> bool {
-        self.slots[usize::from(slot.get())]
-            .is_some_and(|holding| matches!(holding.state, SlotState::Owned | SlotState::Frozen))
+        self.slots[usize::from(slot.get())].is_some_and(|holding| {
+            matches!(holding.row.state, SlotState::Owned | SlotState::Frozen)
+        })
     }
 
     pub(crate) fn owned(&self) -> usize {
@@ -82,15 +93,16 @@ impl Gate {
         let Some(holding) = self.slots[usize::from(slot.get())] else {
             return Verdict::AskCatalog;
         };
-        if holding.epoch < epoch {
+        let known = holding.epoch();
+        if known < epoch {
             return Verdict::AskCatalog;
         }
-        if epoch < holding.epoch {
-            return Verdict::WrongEpoch(holding.epoch);
+        if epoch < known {
+            return Verdict::WrongEpoch(known);
         }
-        match (holding.state, access) {
+        match (holding.row.state, access) {
             (SlotState::Owned, _) => Verdict::Serve,
-            (SlotState::Frozen, Access::Write) => Verdict::Frozen(holding.epoch),
+            (SlotState::Frozen, Access::Write) => Verdict::Frozen(known),
             (SlotState::Frozen, Access::Read) => {
                 if now.saturating_sub(holding.frozen_at) < FROZEN_READ_TIME_MAX {
                     Verdict::Serve
@@ -98,7 +110,10 @@ impl Gate {
                     Verdict::AskCatalog
                 }
             }
-            (SlotState::Moved, _) => Verdict::WrongEpoch(holding.epoch),
+            (
+                SlotState::Moved | SlotState::Importing | SlotState::Following | SlotState::Empty,
+                _,
+            ) => Verdict::WrongEpoch(known),
             (SlotState::Quarantined, _) => Verdict::Quarantined,
         }
     }
@@ -116,7 +131,7 @@ mod tests {
 
     fn gate(state: SlotState) -> Gate {
         let mut gate = Gate::new();
-        gate.put(SlotRow { slot: 7, state, epoch: 5 }, NOW);
+        gate.put(SlotRow::unmoved(7, state, 5), NOW);
         gate
     }
 
@@ -161,10 +176,10 @@ mod tests {
     #[test]
     fn an_epoch_never_goes_down() {
         let mut gate = gate(SlotState::Moved);
-        gate.put(SlotRow { slot: 7, state: SlotState::Owned, epoch: 4 }, NOW);
+        gate.put(SlotRow::unmoved(7, SlotState::Owned, 4), NOW);
         assert_eq!(gate.epoch(slot()), Epoch(5));
         assert!(!gate.owns(slot()));
-        gate.put(SlotRow { slot: 7, state: SlotState::Owned, epoch: 6 }, NOW);
+        gate.put(SlotRow::unmoved(7, SlotState::Owned, 6), NOW);
         assert!(gate.owns(slot()));
         assert_eq!(gate.owned(), 1);
     }

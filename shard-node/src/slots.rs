@@ -5,7 +5,7 @@ use crate::fence::Fence;
 use crate::gate::{Access, Gate, Verdict};
 use crate::metrics::{SLOTS_OWNED, WAITING_CALLS, number};
 use crate::refusals;
-use crate::store::{SlotRow, SlotState, Store, StoreError};
+use crate::store::{SlotChange, SlotRow, SlotState, SlotsPut, Store, StoreError};
 use futures::StreamExt;
 use futures::stream;
 use parking_lot::{Mutex, RwLock};
@@ -198,28 +198,43 @@ impl Slots {
     /// Slots that the catalog says are ours: those at a newer epoch than we know are written and
     /// served from now on; the others are confirmed.
     pub(crate) async fn take(&self, entries: &[SlotEntry]) -> Result<(), StoreError> {
-        let rows: Vec<SlotRow> = {
+        let changes: Vec<SlotChange> = {
             let gate = self.gate.read();
             entries
                 .iter()
                 .filter_map(|entry| Some((Slot::new(entry.slot)?, entry.epoch)))
                 .filter(|(slot, epoch)| gate.epoch(*slot).0 < *epoch)
-                .map(|(slot, epoch)| SlotRow { slot: slot.get(), state: SlotState::Owned, epoch })
+                .map(|(slot, epoch)| {
+                    let from = gate.row(slot).unwrap_or(SlotRow::none(slot.get()));
+                    SlotChange { from, to: SlotRow { state: SlotState::Owned, epoch, ..from } }
+                })
                 .collect()
         };
-        if !rows.is_empty() {
-            self.store.put_slots(&rows).await?;
-            tracing::info!(slots = rows.len(), "took slots");
+        if !changes.is_empty() {
+            let put = self.store.put_slots(&[], &changes).await?;
+            if let SlotsPut::InTheWay(stands) = put {
+                return Err(self.found(&stands));
+            }
+            tracing::info!(slots = changes.len(), "took slots");
         }
         let now = self.fence.now();
         let mut gate = self.gate.write();
-        rows.into_iter().for_each(|row| gate.put(row, now));
+        changes.iter().for_each(|change| gate.put(change.to, now));
         for entry in entries {
             if let Some(slot) = Slot::new(entry.slot) {
                 gate.confirm(slot, Epoch(entry.epoch), now);
             }
         }
         Ok(())
+    }
+
+    /// Rows stand otherwise than memory says, after a change whose answer was lost. Memory learns them,
+    /// and whoever asks again decides on what is there.
+    fn found(&self, stands: &[SlotRow]) -> StoreError {
+        let now = self.fence.now();
+        let mut gate = self.gate.write();
+        stands.iter().for_each(|row| gate.put(*row, now));
+        StoreError::Unavailable("slots stood otherwise than was known".to_owned())
     }
 
     /// What the database says this shard has, at the start of a term.

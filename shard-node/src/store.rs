@@ -11,6 +11,7 @@
 //! what comes later. Lock order everywhere: lane row, slot rows, heads in id order, the rest.
 
 use async_trait::async_trait;
+use std::ops::RangeInclusive;
 use thiserror::Error;
 
 #[cfg(feature = "mysql")]
@@ -19,12 +20,23 @@ pub mod mysql;
 pub mod sqlite;
 
 pub mod conformance;
+mod digest;
 mod entries;
+mod export;
 mod latest;
+mod merge;
 pub mod migrate;
 mod rows;
+mod slot;
+mod transfer;
+mod verify;
 
+pub use digest::EntityDigest;
+pub use export::{Exported, PageSize, Place, Wanted, export};
 pub use rows::*;
+pub use slot::*;
+pub use transfer::*;
+pub use verify::{digest as digest_of, missing_facts};
 
 /// A shard's database as its one writer uses it. All methods may be called from any task; `commit` at
 /// most once at a time per lane.
@@ -43,10 +55,17 @@ pub trait Store: Send + Sync {
 
     async fn slots(&self) -> Result<Vec<SlotRow>, StoreError>;
 
-    /// Writes slot rows in one transaction that holds every lane row exclusively, so it waits for
-    /// running data transactions. Refused (`Fenced`) if the term is not this writer's; an epoch never
-    /// goes down (such a row is skipped).
-    async fn put_slots(&self, rows: &[SlotRow]) -> Result<(), StoreError>;
+    /// A compare-and-set of slot rows, all or none, in one transaction that holds the rows of `lanes`
+    /// exclusively (in order; an empty list: all lanes), so it waits for what runs on them and nothing
+    /// of them runs meanwhile. `lanes` are those of these slots: whatever writes into a slot holds
+    /// exactly the slot's lane row, so no other is needed. Refused (`Fenced`) if the term is not this
+    /// writer's. An epoch, a (move, attempt) and a leader's term never go down. After an answer that was lost, the same
+    /// call again is `Done`, whether or not the first one came through.
+    async fn put_slots(
+        &self,
+        lanes: &[u16],
+        changes: &[SlotChange],
+    ) -> Result<SlotsPut, StoreError>;
 
     // ---- Writing ----
 
@@ -109,6 +128,62 @@ pub trait Store: Send + Sync {
     /// The time of the chat's last message accepted at or before `as_of_ms`; its creation if none; 0
     /// if there is no such chat.
     async fn activity_as_of(&self, chat: u64, as_of_ms: i64) -> Result<i64, StoreError>;
+
+    // ---- Reading what moves: rows of slots, whoever owns them ----
+
+    /// Heads of a range of ids, in order, at most `limit`.
+    async fn heads_in(
+        &self,
+        ids: RangeInclusive<u64>,
+        limit: u64,
+    ) -> Result<Vec<HeadRow>, StoreError>;
+
+    /// What these entities are; in no order.
+    async fn entity_rows(&self, entities: &[u64]) -> Result<Vec<EntityRow>, StoreError>;
+
+    /// These messages of a chat, of those that exist, in no order.
+    async fn messages_at(&self, chat: u64, seqs: &[u64]) -> Result<Vec<MessageRow>, StoreError>;
+
+    /// These members of a chat, also those who left, in no order.
+    async fn members_named(&self, chat: u64, users: &[u64]) -> Result<Vec<MemberRow>, StoreError>;
+
+    async fn sessions(&self, user: u64) -> Result<Vec<SessionRow>, StoreError>;
+
+    /// Rows of a user's list, also tombstones, with `after < chat`, ascending.
+    async fn list(&self, user: u64, after: u64, limit: u64) -> Result<Vec<ListRow>, StoreError>;
+
+    /// Outbox rows of a range of chats whose (chat, ver, user) is above `after`, in that order.
+    async fn outbox_in(
+        &self,
+        chats: RangeInclusive<u64>,
+        after: (u64, u64, u64),
+        limit: u64,
+    ) -> Result<Vec<OutboxRow>, StoreError>;
+
+    /// How far the slot's import has come, of whichever move was the last to fill it.
+    async fn progress(&self, slot: u16) -> Result<Option<ProgressRow>, StoreError>;
+
+    // ---- Writing what moves ----
+
+    /// One step of filling a slot: its rows and its progress, or nothing. Locks, in order: the row of
+    /// `lane` (the slot's) and the slot's row, both in share mode, then the progress row, then rows of
+    /// this slot only. Nothing that stands is lowered; no journal row is written. A step that was done
+    /// is answered as done. Steps of one slot one after another; those of different slots may overlap.
+    async fn import(&self, lane: u16, import: &Import) -> Result<(), TransferError>;
+
+    /// Deletes up to `limit` rows of a slot that was given away, or whose import was given up. None:
+    /// there may be more. Once nothing is left, the slot's row says so, in the same transaction, and is
+    /// returned. `epoch` is the slot's at the beginning of the attempt. Locks the row of `lane` in share
+    /// mode, then the slot's row. Heads go first: a head says that everything up to its ver is there,
+    /// so after a purge that stopped half-way whoever fills the slot again finds no head and copies the
+    /// whole entity.
+    async fn purge(
+        &self,
+        lane: u16,
+        fence: MoveFence,
+        epoch: u64,
+        limit: u64,
+    ) -> Result<Option<SlotRow>, TransferError>;
 
     // ---- What has still to go out ----
 

@@ -29,6 +29,17 @@ CREATE TABLE heads (
     previous_ver bigint unsigned NOT NULL,
     PRIMARY KEY (entity)
 );
+CREATE TABLE imports (
+    slot smallint unsigned NOT NULL,
+    move_id bigint unsigned NOT NULL,
+    attempt int unsigned NOT NULL,
+    step bigint unsigned NOT NULL,
+    entity bigint unsigned NOT NULL,
+    continuation varbinary(255) NOT NULL,
+    copied_rows bigint unsigned NOT NULL,
+    copied_bytes bigint unsigned NOT NULL,
+    PRIMARY KEY (slot)
+);
 CREATE TABLE journal (
     lane smallint unsigned NOT NULL,
     position bigint unsigned NOT NULL,
@@ -123,6 +134,9 @@ CREATE TABLE slots (
     slot smallint unsigned NOT NULL,
     state tinyint unsigned NOT NULL,
     epoch bigint unsigned NOT NULL,
+    move_id bigint unsigned NOT NULL,
+    attempt int unsigned NOT NULL,
+    leader_term bigint unsigned NOT NULL,
     PRIMARY KEY (slot)
 );
 CREATE TABLE users (

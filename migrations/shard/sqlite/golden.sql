@@ -31,6 +31,18 @@ CREATE TABLE heads (
     PRIMARY KEY (entity)
 ) STRICT
 ;
+CREATE TABLE imports (
+    slot INTEGER NOT NULL,
+    move_id INTEGER NOT NULL,
+    attempt INTEGER NOT NULL,
+    step INTEGER NOT NULL,
+    entity INTEGER NOT NULL,
+    continuation BLOB NOT NULL,
+    copied_rows INTEGER NOT NULL,
+    copied_bytes INTEGER NOT NULL,
+    PRIMARY KEY (slot)
+) STRICT
+;
 CREATE TABLE journal (
     lane INTEGER NOT NULL,
     position INTEGER NOT NULL,
@@ -133,7 +145,7 @@ CREATE TABLE sessions (
 CREATE TABLE slots (
     slot INTEGER NOT NULL,
     state INTEGER NOT NULL,
-    epoch INTEGER NOT NULL,
+    epoch INTEGER NOT NULL, move_id INTEGER NOT NULL DEFAULT 0, attempt INTEGER NOT NULL DEFAULT 0, leader_term INTEGER NOT NULL DEFAULT 0,
     PRIMARY KEY (slot)
 ) STRICT
 ;

@@ -39,6 +39,10 @@ pub const MYSQL: &[Migration] = migrations!("mysql":
     12 "0012-names",
     13 "0013-journal",
     14 "0014-outbox",
+    15 "0015-slots-move",
+    16 "0016-slots-attempt",
+    17 "0017-slots-leader-term",
+    18 "0018-imports",
 );
 
 pub const SQLITE: &[Migration] = migrations!("sqlite":
@@ -56,6 +60,10 @@ pub const SQLITE: &[Migration] = migrations!("sqlite":
     12 "0012-names",
     13 "0013-journal",
     14 "0014-outbox",
+    15 "0015-slots-move",
+    16 "0016-slots-attempt",
+    17 "0017-slots-leader-term",
+    18 "0018-imports",
 );
 
 /// The schema that this program was built with.

@@ -8,6 +8,7 @@ mod control;
 mod dialect;
 mod failure;
 mod lane;
+mod moving;
 mod pool;
 mod read;
 mod rows;
@@ -20,10 +21,12 @@ pub use schema::{apply, create_database, golden};
 use crate::store::*;
 use async_trait::async_trait;
 use lane::Lane;
+use moving::Moving;
 use parking_lot::Mutex;
 use parking_lot::RwLock;
 use pool::Pool;
-use session::Connector;
+use session::{Connector, Session};
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::timeout;
@@ -57,6 +60,7 @@ impl Options {
 pub struct MySqlStore {
     connector: Arc<Connector>,
     reads: Pool,
+    moving: Moving,
     lanes: RwLock<Vec<Arc<tokio::sync::Mutex<Lane>>>>,
     /// Who this process is, once it took over.
     me: Mutex<Option<Writer>>,
@@ -80,6 +84,7 @@ impl MySqlStore {
         schema::prepare(&connector).await?;
         Ok(MySqlStore {
             reads: Pool::new(connector.clone(), options.reads),
+            moving: Moving::new(connector.clone()),
             connector,
             lanes: RwLock::new(Vec::new()),
             me: Mutex::new(None),
@@ -103,6 +108,7 @@ impl Store for MySqlStore {
         for lane in mine {
             lane.lock().await.end(&self.connector).await?;
         }
+        self.moving.end_lost().await?;
         control::take_over(&self.connector, writer, lanes).await?;
         let mine = |lane| Arc::new(tokio::sync::Mutex::new(Lane::new(lane)));
         *self.lanes.write() = (0..lanes).map(mine).collect();
@@ -118,8 +124,15 @@ impl Store for MySqlStore {
         read!(self, slots())
     }
 
-    async fn put_slots(&self, rows: &[SlotRow]) -> Result<(), StoreError> {
-        control::put_slots(&self.connector, self.me()?, rows).await
+    async fn put_slots(
+        &self,
+        lanes: &[u16],
+        changes: &[SlotChange],
+    ) -> Result<SlotsPut, StoreError> {
+        let me = self.me()?;
+        let step =
+            async |session: &mut Session| control::put_slots(session, me, lanes, changes).await;
+        self.moving.step(step).await
     }
 
     async fn commit(&self, lane: u16, writes: &WriteSet) -> Result<(), CommitError> {
@@ -198,6 +211,67 @@ impl Store for MySqlStore {
 
     async fn activity_as_of(&self, chat: u64, as_of_ms: i64) -> Result<i64, StoreError> {
         read!(self, activity_as_of(chat, as_of_ms))
+    }
+
+    async fn heads_in(
+        &self,
+        ids: RangeInclusive<u64>,
+        limit: u64,
+    ) -> Result<Vec<HeadRow>, StoreError> {
+        read!(self, heads_in(ids, limit))
+    }
+
+    async fn entity_rows(&self, entities: &[u64]) -> Result<Vec<EntityRow>, StoreError> {
+        read!(self, entity_rows(entities))
+    }
+
+    async fn messages_at(&self, chat: u64, seqs: &[u64]) -> Result<Vec<MessageRow>, StoreError> {
+        read!(self, messages_at(chat, seqs))
+    }
+
+    async fn members_named(&self, chat: u64, users: &[u64]) -> Result<Vec<MemberRow>, StoreError> {
+        read!(self, members_named(chat, users))
+    }
+
+    async fn sessions(&self, user: u64) -> Result<Vec<SessionRow>, StoreError> {
+        read!(self, sessions(user))
+    }
+
+    async fn list(&self, user: u64, after: u64, limit: u64) -> Result<Vec<ListRow>, StoreError> {
+        read!(self, list(user, after, limit))
+    }
+
+    async fn outbox_in(
+        &self,
+        chats: RangeInclusive<u64>,
+        after: (u64, u64, u64),
+        limit: u64,
+    ) -> Result<Vec<OutboxRow>, StoreError> {
+        read!(self, outbox_in(chats, after, limit))
+    }
+
+    async fn progress(&self, slot: u16) -> Result<Option<ProgressRow>, StoreError> {
+        read!(self, progress(slot))
+    }
+
+    async fn import(&self, lane: u16, import: &Import) -> Result<(), TransferError> {
+        let me = self.me()?;
+        let step = async |session: &mut Session| moving::import(session, me, lane, import).await;
+        self.moving.step(step).await?
+    }
+
+    async fn purge(
+        &self,
+        lane: u16,
+        fence: MoveFence,
+        epoch: u64,
+        limit: u64,
+    ) -> Result<Option<SlotRow>, TransferError> {
+        let me = self.me()?;
+        let step = async |session: &mut Session| {
+            moving::purge(session, me, lane, fence, epoch, limit).await
+        };
+        self.moving.step(step).await?
     }
 
     async fn journal(

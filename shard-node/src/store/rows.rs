@@ -261,29 +261,3 @@ pub struct CursorRow {
     pub user: u64,
     pub seq: u64,
 }
-
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct SlotRow {
-    pub slot: u16,
-    pub state: SlotState,
-    pub epoch: u64,
-}
-
-/// Stored as its number: never renumber.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-#[repr(u8)]
-pub enum SlotState {
-    Owned = 1,
-    Frozen = 2,
-    /// Given away.
-    Moved = 3,
-    /// Held until the catalog grants it again.
-    Quarantined = 4,
-}
-
-impl SlotState {
-    pub fn from_number(number: u8) -> Option<SlotState> {
-        use SlotState::{Frozen, Moved, Owned, Quarantined};
-        [Owned, Frozen, Moved, Quarantined].into_iter().find(|state| *state as u8 == number)
-    }
-}

@@ -6,6 +6,7 @@
 
 mod commit;
 mod control;
+mod moving;
 mod read;
 mod rows;
 mod schema;
@@ -16,6 +17,7 @@ pub use schema::{apply, golden};
 use crate::store::*;
 use async_trait::async_trait;
 use parking_lot::Mutex;
+use std::ops::RangeInclusive;
 use std::path::Path;
 use std::sync::atomic::AtomicUsize;
 use std::sync::atomic::Ordering;
@@ -72,9 +74,13 @@ impl Store for SqliteStore {
         self.reader().run(|db| control::slots(db)).await
     }
 
-    async fn put_slots(&self, rows: &[SlotRow]) -> Result<(), StoreError> {
-        let (me, rows) = (self.me()?, rows.to_vec());
-        self.writer.run(move |db| control::put_slots(db, me, &rows)).await
+    async fn put_slots(
+        &self,
+        _lanes: &[u16],
+        changes: &[SlotChange],
+    ) -> Result<SlotsPut, StoreError> {
+        let (me, changes) = (self.me()?, changes.to_vec());
+        self.writer.run(move |db| control::put_slots(db, me, &changes)).await
     }
 
     async fn commit(&self, lane: u16, writes: &WriteSet) -> Result<(), CommitError> {
@@ -157,6 +163,66 @@ impl Store for SqliteStore {
 
     async fn activity_as_of(&self, chat: u64, as_of_ms: i64) -> Result<i64, StoreError> {
         self.reader().run(move |db| read::activity_as_of(db, chat, as_of_ms)).await
+    }
+
+    async fn heads_in(
+        &self,
+        ids: RangeInclusive<u64>,
+        limit: u64,
+    ) -> Result<Vec<HeadRow>, StoreError> {
+        self.reader().run(move |db| read::heads_in(db, ids, limit)).await
+    }
+
+    async fn entity_rows(&self, entities: &[u64]) -> Result<Vec<EntityRow>, StoreError> {
+        let entities = entities.to_vec();
+        self.reader().run(move |db| read::entity_rows(db, &entities)).await
+    }
+
+    async fn messages_at(&self, chat: u64, seqs: &[u64]) -> Result<Vec<MessageRow>, StoreError> {
+        let seqs = seqs.to_vec();
+        self.reader().run(move |db| read::messages_at(db, chat, &seqs)).await
+    }
+
+    async fn members_named(&self, chat: u64, users: &[u64]) -> Result<Vec<MemberRow>, StoreError> {
+        let users = users.to_vec();
+        self.reader().run(move |db| read::members_named(db, chat, &users)).await
+    }
+
+    async fn sessions(&self, user: u64) -> Result<Vec<SessionRow>, StoreError> {
+        self.reader().run(move |db| read::sessions(db, user)).await
+    }
+
+    async fn list(&self, user: u64, after: u64, limit: u64) -> Result<Vec<ListRow>, StoreError> {
+        self.reader().run(move |db| read::list(db, user, after, limit)).await
+    }
+
+    async fn outbox_in(
+        &self,
+        chats: RangeInclusive<u64>,
+        after: (u64, u64, u64),
+        limit: u64,
+    ) -> Result<Vec<OutboxRow>, StoreError> {
+        self.reader().run(move |db| read::outbox_in(db, chats, after, limit)).await
+    }
+
+    async fn progress(&self, slot: u16) -> Result<Option<ProgressRow>, StoreError> {
+        self.reader().run(move |db| read::progress(db, slot)).await
+    }
+
+    async fn import(&self, lane: u16, import: &Import) -> Result<(), TransferError> {
+        let (me, import) = (self.me()?, import.clone());
+        self.writer.run(move |db| Ok(moving::import(db, me, lane, &import))).await?
+    }
+
+    async fn purge(
+        &self,
+        lane: u16,
+        fence: MoveFence,
+        epoch: u64,
+        limit: u64,
+    ) -> Result<Option<SlotRow>, TransferError> {
+        let me = self.me()?;
+        self.writer.run(move |db| Ok(moving::purge(db, me, lane, fence, epoch, limit))).await?
     }
 
     async fn journal(

@@ -5,6 +5,7 @@ use async_trait::async_trait;
 use parking_lot::Mutex;
 use shardline_shard_node::store::*;
 use std::collections::VecDeque;
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
@@ -96,8 +97,12 @@ impl Store for FaultyStore {
     async fn slots(&self) -> Result<Vec<SlotRow>, StoreError> {
         self.inner.slots().await
     }
-    async fn put_slots(&self, rows: &[SlotRow]) -> Result<(), StoreError> {
-        self.inner.put_slots(rows).await
+    async fn put_slots(
+        &self,
+        lanes: &[u16],
+        changes: &[SlotChange],
+    ) -> Result<SlotsPut, StoreError> {
+        self.inner.put_slots(lanes, changes).await
     }
 
     async fn commit(&self, lane: u16, writes: &WriteSet) -> Result<(), CommitError> {
@@ -184,6 +189,51 @@ impl Store for FaultyStore {
     }
     async fn activity_as_of(&self, chat: u64, as_of_ms: i64) -> Result<i64, StoreError> {
         self.inner.activity_as_of(chat, as_of_ms).await
+    }
+    async fn heads_in(
+        &self,
+        ids: RangeInclusive<u64>,
+        limit: u64,
+    ) -> Result<Vec<HeadRow>, StoreError> {
+        self.inner.heads_in(ids, limit).await
+    }
+    async fn entity_rows(&self, entities: &[u64]) -> Result<Vec<EntityRow>, StoreError> {
+        self.inner.entity_rows(entities).await
+    }
+    async fn messages_at(&self, chat: u64, seqs: &[u64]) -> Result<Vec<MessageRow>, StoreError> {
+        self.inner.messages_at(chat, seqs).await
+    }
+    async fn members_named(&self, chat: u64, users: &[u64]) -> Result<Vec<MemberRow>, StoreError> {
+        self.inner.members_named(chat, users).await
+    }
+    async fn sessions(&self, user: u64) -> Result<Vec<SessionRow>, StoreError> {
+        self.inner.sessions(user).await
+    }
+    async fn list(&self, user: u64, after: u64, limit: u64) -> Result<Vec<ListRow>, StoreError> {
+        self.inner.list(user, after, limit).await
+    }
+    async fn outbox_in(
+        &self,
+        chats: RangeInclusive<u64>,
+        after: (u64, u64, u64),
+        limit: u64,
+    ) -> Result<Vec<OutboxRow>, StoreError> {
+        self.inner.outbox_in(chats, after, limit).await
+    }
+    async fn progress(&self, slot: u16) -> Result<Option<ProgressRow>, StoreError> {
+        self.inner.progress(slot).await
+    }
+    async fn import(&self, lane: u16, import: &Import) -> Result<(), TransferError> {
+        self.inner.import(lane, import).await
+    }
+    async fn purge(
+        &self,
+        lane: u16,
+        fence: MoveFence,
+        epoch: u64,
+        limit: u64,
+    ) -> Result<Option<SlotRow>, TransferError> {
+        self.inner.purge(lane, fence, epoch, limit).await
     }
     async fn journal(
         &self,

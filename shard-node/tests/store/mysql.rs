@@ -5,6 +5,7 @@ use crate::wire::CuttingWire;
 use async_trait::async_trait;
 use mysql_async::prelude::Queryable;
 use mysql_async::{Conn, Opts};
+use parking_lot::Mutex;
 use shardline_shard_node::store::mysql::{MySqlStore, Options, apply, create_database, golden};
 use shardline_shard_node::store::{Store, StoreError};
 use std::future::Future;
@@ -25,9 +26,19 @@ fn server(setting: &str) -> Option<String> {
 struct OnServer {
     server: String,
     name: String,
+    /// Every database of the case, this one included.
+    all: Arc<Mutex<Vec<String>>>,
 }
 
 impl OnServer {
+    async fn make(server: String, all: Arc<Mutex<Vec<String>>>) -> OnServer {
+        let name = format!("test_{:016x}", rand::random::<u64>());
+        all.lock().push(name.clone());
+        let database = OnServer { server, name, all };
+        create_database(&database.url()).await.expect("the test's user may make databases");
+        database
+    }
+
     fn url(&self) -> String {
         format!("{}/{}", self.server, self.name)
     }
@@ -48,12 +59,13 @@ impl OnServer {
 /// Runs a case on a new database of the server that the setting names, and drops it.
 async fn on<F: Future<Output = ()>>(setting: &str, case: impl FnOnce(Arc<OnServer>) -> F) {
     let Some(server) = server(setting) else { return };
-    let name = format!("test_{:016x}", rand::random::<u64>());
-    let database = Arc::new(OnServer { server, name });
-    create_database(&database.url()).await.expect("the test's user may make databases");
+    let database = Arc::new(OnServer::make(server, Arc::default()).await);
     case(database.clone()).await;
     let mut root = database.root().await;
-    root.query_drop(format!("DROP DATABASE {}", database.name)).await.expect("it can be dropped");
+    let names = std::mem::take(&mut *database.all.lock());
+    for name in names {
+        root.query_drop(format!("DROP DATABASE {name}")).await.expect("it can be dropped");
+    }
 }
 
 #[async_trait]
@@ -72,6 +84,10 @@ impl Database for OnServer {
         let store = MySqlStore::open(&Options::new(url)).await.expect("the database opens");
         let wire = ServerWire { wire, url: self.url(), name: self.name.clone() };
         Some((Arc::new(store), Arc::new(wire)))
+    }
+
+    async fn another(&self) -> Box<dyn Database> {
+        Box::new(OnServer::make(self.server.clone(), self.all.clone()).await)
     }
 }
 

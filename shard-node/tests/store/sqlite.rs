@@ -29,6 +29,10 @@ impl Database for File {
     async fn open_by_wire(&self) -> Option<(Arc<dyn Store>, Arc<dyn Wire>)> {
         None
     }
+
+    async fn another(&self) -> Box<dyn Database> {
+        Box::new(File::new())
+    }
 }
 
 macro_rules! cases {

@@ -8,7 +8,7 @@ pub async fn nobody_writes_before_the_first_takeover(database: &dyn Database) {
     assert_eq!(store.writer().await.expect("a read"), None);
     let refused = store.commit(0, &Script::new(0).sends(&[7])).await;
     assert!(matches!(refused, Err(CommitError::Fenced { term: 0 })), "{refused:?}");
-    assert!(matches!(store.put_slots(&[]).await, Err(StoreError::Fenced { term: 0 })));
+    assert!(matches!(store.put_slots(&[], &[]).await, Err(StoreError::Fenced { term: 0 })));
     assert!(matches!(store.advance(0, 0, 0).await, Err(StoreError::Fenced { term: 0 })));
     assert_eq!(head(&*store, 7).await, None);
     assert_eq!(store.lane_positions().await.expect("a read"), []);
@@ -33,8 +33,11 @@ pub async fn a_takeover_ends_what_an_older_writer_may_do(database: &dyn Database
     let writes = script.sends(&CHATS);
     let refused = old.commit(1, &writes).await;
     assert!(matches!(refused, Err(CommitError::Fenced { term: 2 })), "{refused:?}");
-    let slot = SlotRow { slot: 3, state: SlotState::Owned, epoch: 1 };
-    assert!(matches!(old.put_slots(&[slot]).await, Err(StoreError::Fenced { term: 2 })));
+    let to = SlotRow::unmoved(3, SlotState::Owned, 1);
+    for lanes in [&[][..], &[0], &[1]] {
+        let put = old.put_slots(lanes, &[SlotChange { from: SlotRow::none(3), to }]).await;
+        assert!(matches!(put, Err(StoreError::Fenced { term: 2 })), "{put:?}");
+    }
     assert!(matches!(old.advance(1, 1, 1).await, Err(StoreError::Fenced { term: 2 })));
     let again = old.take_over(writer(1), 2).await;
     assert!(matches!(again, Err(StoreError::Fenced { term: 2 })), "{again:?}");
@@ -123,23 +126,6 @@ pub async fn a_writer_may_take_over_again_with_more_lanes(database: &dyn Databas
     assert!(matches!(refused, Err(CommitError::Stale)), "{refused:?}");
 }
 
-pub async fn an_epoch_never_goes_down(database: &dyn Database) {
-    let store = writing_store(database).await;
-    let row = |slot, state, epoch| SlotRow { slot, state, epoch };
-    let all: Vec<_> = (0..16_384).map(|slot| row(slot, SlotState::Owned, 5)).collect();
-    store.put_slots(&all).await.expect("it is the writer");
-    let changes = [
-        row(0, SlotState::Frozen, 6),
-        row(1, SlotState::Quarantined, 5),
-        row(2, SlotState::Moved, 4),
-    ];
-    store.put_slots(&changes).await.expect("it is the writer");
-    let stored = store.slots().await.expect("a read");
-    assert_eq!(stored.len(), all.len());
-    assert_eq!(stored[..2], changes[..2]);
-    assert_eq!(stored[2..], all[2..]);
-}
-
 pub async fn a_slot_change_waits_for_running_commits(database: &dyn Database) {
     let Some((store, wire)) = database.open_by_wire().await else { return };
     store.take_over(writer(1), 3).await.expect("nobody has a higher term");
@@ -151,8 +137,11 @@ pub async fn a_slot_change_waits_for_running_commits(database: &dyn Database) {
         let committing = script.send(&*store, &chats);
         let changing = async {
             wire.was_cut().await;
-            let row = SlotRow { slot: 9, state: SlotState::Frozen, epoch: 1 };
-            store.put_slots(&[row]).await.expect("it is the writer");
+            let from = slot_row(&*store, 9).await;
+            let to = SlotRow::unmoved(9, SlotState::Frozen, 1 + u64::from(lane));
+            // All lanes, or the one of the slot.
+            let lanes = if lane == 0 { Vec::new() } else { vec![lane] };
+            put(&*store, &lanes, &[SlotChange { from, to }]).await;
             assert!(head(&*store, entity).await.is_some(), "it did not wait for lane {lane}");
         };
         in_time("a commit and a slot change", async { tokio::join!(committing, changing) }).await;
@@ -174,9 +163,13 @@ pub async fn a_slot_change_gets_in_under_steady_commits(database: &dyn Database)
         }
     };
     let changing = async {
-        for epoch in 1..=10 {
-            let row = SlotRow { slot: 9, state: SlotState::Owned, epoch };
-            in_time("a slot change", store.put_slots(&[row])).await.expect("it is the writer");
+        let mut from = SlotRow::none(9);
+        for epoch in 1..=10_u8 {
+            let to = SlotRow::unmoved(9, SlotState::Owned, epoch.into());
+            let change = [SlotChange { from, to }];
+            let lanes = [&[][..], &[0], &[0, 1]][usize::from(epoch % 3)];
+            in_time("a slot change", put(&*store, lanes, &change)).await;
+            from = to;
         }
         stop.send_replace(true);
     };

@@ -3,8 +3,11 @@
 use super::*;
 
 /// A commit with every kind of row.
-fn one_of_everything(script: &mut Script) -> WriteSet {
-    let (chat, user, name) = (77, 88, 99);
+pub(super) fn one_of_everything(script: &mut Script) -> WriteSet {
+    everything_of(script, 77, 88, 99)
+}
+
+pub(super) fn everything_of(script: &mut Script, chat: u64, user: u64, name: u64) -> WriteSet {
     let mut writes = script.sends(&[chat, user, name]);
     writes.messages.truncate(1);
     writes.chats.push(ChatRow {

@@ -1,8 +1,9 @@
 //! Who may write, which slots are owned, what became of a commit, how far the journal went out.
 
-use crate::store::mysql::rows;
 use crate::store::mysql::session::{Connector, LaneLock, Session, must_be};
 use crate::store::mysql::write::put;
+use crate::store::mysql::{read, rows};
+use crate::store::slot::judge_all;
 use crate::store::*;
 use mysql_async::prelude::Queryable;
 
@@ -62,23 +63,52 @@ async fn make_lanes(session: &mut Session, lanes: u16) -> Result<(), StoreError>
     Ok(())
 }
 
+/// Holds the rows of these lanes (of all, if none is named), then decides on what stands: nobody else
+/// changes a slot's row without its lane's.
 pub(super) async fn put_slots(
-    connector: &Connector,
+    session: &mut Session,
     me: Writer,
-    slots: &[SlotRow],
-) -> Result<(), StoreError> {
-    connector
-        .on_own_session(async |session| {
-            session.conn.query_drop("BEGIN").await?;
-            let stands: Vec<(u64, u64)> = session.conn.query(ALL_LANES).await?;
-            let mut stands =
-                stands.into_iter().map(|(term, incarnation)| Writer { term, incarnation });
-            let other = stands.clone().find(|stands| *stands != me);
-            must_be(other.or(stands.next()), me)?;
-            put(session, include_str!("put_slots.sql"), slots, rows::put_slot).await?;
-            Ok(session.conn.query_drop("COMMIT").await?)
-        })
-        .await
+    lanes: &[u16],
+    changes: &[SlotChange],
+) -> Result<SlotsPut, StoreError> {
+    for stands in hold_lanes(session, lanes).await? {
+        must_be(stands, me)?;
+    }
+    let slots: Vec<u16> = changes.iter().map(|change| change.to.slot).collect();
+    let stands = read::slots_named(session, &slots).await?;
+    let put = match judge_all(changes, &stands) {
+        Ok(rows) => {
+            put(session, include_str!("put_slots.sql"), &rows, rows::put_slot).await?;
+            SlotsPut::Done
+        }
+        Err(in_the_way) => in_the_way,
+    };
+    session.conn.query_drop("COMMIT").await?;
+    Ok(put)
+}
+
+/// Begins a transaction that holds lane rows exclusively, and says who stands in each.
+async fn hold_lanes(
+    session: &mut Session,
+    lanes: &[u16],
+) -> Result<Vec<Option<Writer>>, StoreError> {
+    let mut lanes = lanes.to_vec();
+    lanes.sort_unstable();
+    lanes.dedup();
+    let Some((first, rest)) = lanes.split_first() else {
+        session.conn.query_drop("BEGIN").await?;
+        let all: Vec<(u64, u64)> = session.conn.query(ALL_LANES).await?;
+        let writer = |(term, incarnation)| Some(Writer { term, incarnation });
+        return Ok(if all.is_empty() { vec![None] } else { all.into_iter().map(writer).collect() });
+    };
+    let mut stands = vec![session.begin_with_lane(*first, LaneLock::Exclusive).await?];
+    for lane in rest {
+        // By its key: a condition on several might wait for rows of others.
+        let sql = format!("SELECT term, incarnation FROM lanes WHERE lane = {lane} FOR UPDATE");
+        let found: Option<(u64, u64)> = session.first(&sql).await?;
+        stands.push(found.map(|(term, incarnation)| Writer { term, incarnation }));
+    }
+    Ok(stands)
 }
 
 /// Is the journal row with this position and nonce there? The session that wrote it is gone; if its

@@ -38,6 +38,10 @@ macro_rules! select {
     };
 }
 
+mod moving;
+
+pub(super) use moving::*;
+
 type FromRow<T> = fn(Row) -> Result<T, StoreError>;
 
 async fn all<T>(
@@ -105,8 +109,21 @@ pub(super) async fn writer(session: &mut Session) -> Result<Option<Writer>, Stor
 }
 
 pub(super) async fn slots(session: &mut Session) -> Result<Vec<SlotRow>, StoreError> {
-    let sql = "SELECT slot, state, epoch FROM slots ORDER BY slot";
+    let sql = "SELECT slot, state, epoch, move_id, attempt, leader_term FROM slots ORDER BY slot";
     all(session, sql, Vec::new(), rows::slot).await
+}
+
+/// All rows where many are named. Never in a snapshot of its own: it is asked within a transaction.
+pub(super) async fn slots_named(
+    session: &mut Session,
+    named: &[u16],
+) -> Result<Vec<SlotRow>, StoreError> {
+    if KEYS_MAX < named.len() {
+        return slots(session).await;
+    }
+    let sql = "SELECT slot, state, epoch, move_id, attempt, leader_term FROM slots \
+               WHERE slot IN ([[?]])";
+    listed(session, sql, named, |slot| vec![(*slot).into()], rows::slot).await
 }
 
 pub(super) async fn heads(

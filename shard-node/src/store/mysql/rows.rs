@@ -319,11 +319,47 @@ pub(super) fn slot(row: Row) -> Result<SlotRow, StoreError> {
         slot: columns.take()?,
         state: columns.known(SlotState::from_number)?,
         epoch: columns.take()?,
+        move_id: columns.take()?,
+        attempt: columns.take()?,
+        leader_term: columns.take()?,
     })
 }
 
 pub(super) fn put_slot(row: &SlotRow, values: &mut Vec<Value>) {
-    values.extend([row.slot.into(), (row.state as u8).into(), row.epoch.into()]);
+    values.extend([
+        row.slot.into(),
+        (row.state as u8).into(),
+        row.epoch.into(),
+        row.move_id.into(),
+        row.attempt.into(),
+        row.leader_term.into(),
+    ]);
+}
+
+pub(super) fn progress(row: Row) -> Result<ProgressRow, StoreError> {
+    let mut columns = Columns::of(row);
+    let (slot, move_id, attempt) = (columns.take()?, columns.take()?, columns.take()?);
+    Ok(ProgressRow {
+        fence: MoveFence { slot, move_id, attempt },
+        step: columns.take()?,
+        entity: columns.take()?,
+        continuation: columns.take()?,
+        rows: columns.take()?,
+        bytes: columns.take()?,
+    })
+}
+
+pub(super) fn put_progress(row: &ProgressRow) -> Vec<Value> {
+    vec![
+        row.fence.move_id.into(),
+        row.fence.attempt.into(),
+        row.step.into(),
+        row.entity.into(),
+        row.continuation.as_slice().into(),
+        row.rows.into(),
+        row.bytes.into(),
+        row.fence.slot.into(),
+    ]
 }
 
 pub(super) fn positions(row: Row) -> Result<LanePositions, StoreError> {

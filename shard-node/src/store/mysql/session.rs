@@ -74,6 +74,11 @@ impl Connector {
         answer.map_err(|_| no_answer("in time"))?
     }
 
+    /// Whether a session of ours with this number lives.
+    pub(super) fn is_own(&self, id: u32) -> bool {
+        self.own.lock().contains(&id)
+    }
+
     /// Ends sessions of this user in this database and waits until the server has none of them. Our
     /// own live ones are left alone: after a restart of the server an old number may be a new one's.
     pub(super) async fn end(&self, sessions: &[u32]) -> Result<(), StoreError> {

@@ -18,6 +18,19 @@ pub(super) async fn write(
     lane: u16,
     writes: &WriteSet,
 ) -> Result<(), CommitError> {
+    write_rows(session, writes).await?;
+    let JournalRow { position, nonce, entries } = &writes.journal;
+    let journal =
+        vec![lane.into(), (*position).into(), (*nonce).into(), entries::encode(entries).into()];
+    let inserted = session.write(include_str!("insert_journal.sql"), 1, journal).await;
+    inserted.map_err(stale_if_there).map(|_| ())
+}
+
+/// All but the journal row.
+pub(super) async fn write_rows(
+    session: &mut Session,
+    writes: &WriteSet,
+) -> Result<(), CommitError> {
     change_heads(session, &writes.heads).await?;
     let key = |error: Error| match doubled_key(&error) {
         Some("dedupe") => CommitError::Duplicate,
@@ -34,12 +47,7 @@ pub(super) async fn write(
         }
     }
     chat_rows(session, writes).await?;
-    user_rows(session, writes).await?;
-    let JournalRow { position, nonce, entries } = &writes.journal;
-    let journal =
-        vec![lane.into(), (*position).into(), (*nonce).into(), entries::encode(entries).into()];
-    let inserted = session.write(include_str!("insert_journal.sql"), 1, journal).await;
-    inserted.map_err(stale_if_there).map(|_| ())
+    Ok(user_rows(session, writes).await?)
 }
 
 /// Compare-and-set of all heads, in the order of their ids. A row whose ver is as expected is updated

@@ -23,12 +23,17 @@ pub(super) fn commit(
         StoreError::Fenced { term } => CommitError::Fenced { term },
         error => CommitError::NotStored(error.to_string()),
     })?;
-    heads(&transaction, &writes.heads)?;
-    messages(&transaction, writes)?;
-    chat_rows(&transaction, writes)?;
-    user_rows(&transaction, writes)?;
+    write_rows(&transaction, writes)?;
     journal(&transaction, lane, &writes.journal)?;
     transaction.commit().map_err(|error| CommitError::Unknown(error.to_string()))
+}
+
+/// All but the journal row.
+pub(super) fn write_rows(db: &Transaction<'_>, writes: &WriteSet) -> Result<(), CommitError> {
+    heads(db, &writes.heads)?;
+    messages(db, writes)?;
+    chat_rows(db, writes)?;
+    Ok(user_rows(db, writes)?)
 }
 
 /// Is the journal row of that commit there? A transaction that writes waits for those of other

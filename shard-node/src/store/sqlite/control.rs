@@ -1,5 +1,6 @@
 //! Who may write, which slots are owned, and how far the journal went out.
 
+use crate::store::slot::judge_all;
 use crate::store::sqlite::rows::{self, bits};
 use crate::store::*;
 use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior};
@@ -57,25 +58,35 @@ pub(super) fn writer(db: &Connection) -> Result<Option<Writer>, StoreError> {
 }
 
 pub(super) fn slots(db: &Connection) -> Result<Vec<SlotRow>, StoreError> {
-    let mut slots = db.prepare_cached("SELECT slot, state, epoch FROM slots ORDER BY slot")?;
+    let sql = "SELECT slot, state, epoch, move_id, attempt, leader_term FROM slots ORDER BY slot";
+    let mut slots = db.prepare_cached(sql)?;
     let slots = slots.query_map([], rows::slot)?;
     Ok(slots.collect::<Result<_, _>>()?)
 }
 
+/// Whatever lanes the slots belong to: here one transaction runs at a time.
 pub(super) fn put_slots(
     db: &mut Connection,
     me: Writer,
-    slots: &[SlotRow],
-) -> Result<(), StoreError> {
+    changes: &[SlotChange],
+) -> Result<SlotsPut, StoreError> {
     let transaction = begin(db)?;
     must_be_writer(&transaction, 0, me)?;
-    {
-        let mut put = transaction.prepare_cached(include_str!("put_slot.sql"))?;
-        for row in slots {
-            put.execute((row.slot, row.state as u8, bits(row.epoch)))?;
-        }
+    let rows = match judge_all(changes, &slots(&transaction)?) {
+        Ok(rows) => rows,
+        Err(in_the_way) => return Ok(in_the_way),
+    };
+    for row in &rows {
+        put_slot(&transaction, row)?;
     }
-    Ok(transaction.commit()?)
+    transaction.commit()?;
+    Ok(SlotsPut::Done)
+}
+
+pub(super) fn put_slot(db: &Transaction<'_>, row: &SlotRow) -> rusqlite::Result<()> {
+    let SlotRow { slot, state, epoch, move_id, attempt, leader_term } = *row;
+    let values = (slot, state as u8, bits(epoch), bits(move_id), attempt, bits(leader_term));
+    db.prepare_cached(include_str!("put_slot.sql"))?.execute(values).map(|_| ())
 }
 
 pub(super) fn lane_positions(db: &Connection) -> Result<Vec<LanePositions>, StoreError> {

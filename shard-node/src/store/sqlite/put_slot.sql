@@ -1,3 +1,2 @@
-INSERT INTO slots (slot, state, epoch) VALUES (?, ?, ?)
-ON CONFLICT (slot) DO UPDATE SET state = excluded.state, epoch = excluded.epoch
-WHERE slots.epoch <= excluded.epoch
+INSERT OR REPLACE INTO slots (slot, state, epoch, move_id, attempt, leader_term)
+VALUES (?, ?, ?, ?, ?, ?)

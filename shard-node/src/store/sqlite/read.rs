@@ -32,6 +32,10 @@ macro_rules! select {
     };
 }
 
+mod moving;
+
+pub(super) use moving::*;
+
 fn one<T>(
     db: &Connection,
     sql: &str,
@@ -54,10 +58,13 @@ pub(super) fn heads(db: &mut Connection, entities: &[u64]) -> Result<Vec<HeadRow
     let db = db.transaction()?;
     let mut heads = Vec::with_capacity(entities.len());
     for entity in entities {
-        let sql = select!(heads, "WHERE entity = ?");
-        heads.extend(one(&db, sql, [bits(*entity)], rows::head)?);
+        heads.extend(head(&db, *entity)?);
     }
     Ok(heads)
+}
+
+pub(super) fn head(db: &Connection, entity: u64) -> Result<Option<HeadRow>, StoreError> {
+    one(db, select!(heads, "WHERE entity = ?"), [bits(entity)], rows::head)
 }
 
 pub(super) fn chat(db: &mut Connection, chat: u64) -> Result<Option<ChatState>, StoreError> {

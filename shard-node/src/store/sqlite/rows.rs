@@ -209,5 +209,22 @@ pub(super) fn slot(row: &Row<'_>) -> rusqlite::Result<SlotRow> {
         slot: columns.take()?,
         state: columns.known(SlotState::from_number)?,
         epoch: columns.unsigned()?,
+        move_id: columns.unsigned()?,
+        attempt: columns.take()?,
+        leader_term: columns.unsigned()?,
+    })
+}
+
+pub(super) fn progress(row: &Row<'_>) -> rusqlite::Result<ProgressRow> {
+    let mut columns = Columns::of(row);
+    let slot = columns.take()?;
+    let (move_id, attempt) = (columns.unsigned()?, columns.take()?);
+    Ok(ProgressRow {
+        fence: MoveFence { slot, move_id, attempt },
+        step: columns.unsigned()?,
+        entity: columns.unsigned()?,
+        continuation: columns.take()?,
+        rows: columns.unsigned()?,
+        bytes: columns.unsigned()?,
     })
 }

@@ -1,0 +1,639 @@
+//! A slot's rows on their way to another shard: all of them arrive, whatever happens between pages.
+
+use super::writing::everything_of;
+use super::*;
+use crate::store::{
+    EntityDigest, EntityPart, Exported, Import, MoveFence, PageSize, Place, Wanted, digest_of,
+    export, missing_facts,
+};
+use shardline_domain::slot::Slot;
+use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+pub(super) const FENCE: MoveFence = MoveFence { slot: 3, move_id: 9, attempt: 2 };
+/// The slot's lane.
+pub(super) const LANE: u16 = 1;
+
+pub(super) fn ids() -> RangeInclusive<u64> {
+    Slot::new(FENCE.slot.into()).expect("a slot").ids()
+}
+
+/// An id in the slot.
+pub(super) fn id(number: u64) -> u64 {
+    ids().start() + number
+}
+
+pub(super) async fn open_slot(target: &dyn Store, fence: MoveFence) {
+    let from = slot_row(target, fence.slot).await;
+    let (state, epoch) = (SlotState::Importing, from.epoch.max(5));
+    let MoveFence { move_id, attempt, .. } = fence;
+    put(
+        target,
+        &[LANE],
+        &[SlotChange { from, to: SlotRow { state, epoch, move_id, attempt, ..from } }],
+    )
+    .await;
+}
+
+/// A source with a chat, a user and a name in the slot, and the same in the slots beside it.
+pub(super) async fn source_with_everything(database: &dyn Database) -> (Arc<dyn Store>, Script) {
+    let store = writing_store(database).await;
+    let mut script = Script::new(LANE);
+    let (before, after) = (ids().start() - 9, ids().end() + 1);
+    for (chat, user, name) in [
+        (before, before + 1, before + 2),
+        (id(0), id(1), *ids().end()),
+        (after, after + 1, after + 2),
+    ] {
+        let mut writes = everything_of(&mut script, chat, user, name);
+        writes.chats[0].trimmed_ver = 0;
+        writes.users[0].trimmed_ver = 0;
+        for row in &mut writes.changes {
+            row.ver -= 9;
+        }
+        for change in &mut writes.heads {
+            (change.head.seq, change.head.ver) =
+                (1, if change.head.entity == user { 20 } else { 2 });
+            script.heads.insert(change.head.entity, change.head);
+        }
+        store.commit(LANE, &writes).await.expect("a commit in order is stored");
+    }
+    (store, script)
+}
+
+/// The mover of a case: copies what the target lacks, entity by entity.
+pub(super) struct Copier<'a> {
+    pub(super) source: &'a dyn Store,
+    pub(super) target: &'a dyn Store,
+    pub(super) fence: MoveFence,
+    pub(super) step: u64,
+    pub(super) size: PageSize,
+}
+
+impl<'a> Copier<'a> {
+    pub(super) fn new(source: &'a dyn Store, target: &'a dyn Store) -> Copier<'a> {
+        Copier { source, target, fence: FENCE, step: 0, size: PageSize::FULL }
+    }
+
+    async fn missing(&self) -> Vec<Wanted> {
+        let there = heads_of(self.source).await;
+        let here = heads_of(self.target).await;
+        let known = |entity: &u64| here.get(entity).map_or(0, |head| head.ver);
+        let wanted = |(entity, head): (&u64, &HeadRow)| {
+            let since = known(entity);
+            (since < head.ver).then_some(Wanted { entity: *entity, since })
+        };
+        there.iter().filter_map(wanted).collect()
+    }
+
+    /// One round over all entities that differ; how many pages it took.
+    pub(super) async fn round(&mut self) -> usize {
+        let mut wanted = self.missing().await;
+        let (mut place, mut pages) = (None, 0);
+        while !wanted.is_empty() {
+            let exported = export(self.source, &wanted, place, self.size).await.expect("a read");
+            wanted.drain(..exported.finished);
+            // As if it had travelled.
+            place = exported.place.map(|place| Place::decode(&place.encode()).expect("a place"));
+            self.import(exported.parts, Vec::new()).await;
+            pages += 1;
+        }
+        pages
+    }
+
+    pub(super) async fn import(&mut self, parts: Vec<EntityPart>, cursors: Vec<CursorRow>) {
+        self.step += 1;
+        let import = import_of(self.fence, self.step, parts, cursors);
+        self.target.import(LANE, &import).await.expect("the slot is being filled");
+    }
+}
+
+pub(super) fn import_of(
+    fence: MoveFence,
+    step: u64,
+    parts: Vec<EntityPart>,
+    cursors: Vec<CursorRow>,
+) -> Import {
+    Import { fence, step, parts, cursors, entity: step, continuation: vec![0xff, 0] }
+}
+
+pub(super) async fn heads_of(store: &dyn Store) -> BTreeMap<u64, HeadRow> {
+    let mut heads = BTreeMap::new();
+    let mut first = *ids().start();
+    loop {
+        let page = store.heads_in(first..=*ids().end(), 100).await.expect("a read");
+        let Some(last) = page.last() else { return heads };
+        first = last.entity + 1;
+        heads.extend(page.into_iter().map(|head| (head.entity, head)));
+    }
+}
+
+async fn digests(store: &dyn Store, since: u64) -> Vec<EntityDigest> {
+    let mut digests = Vec::new();
+    for entity in heads_of(store).await.keys() {
+        digests.push(digest_of(store, *entity, since).await.expect("a read").expect("it is there"));
+    }
+    digests
+}
+
+pub(super) async fn assert_equal(source: &dyn Store, target: &dyn Store) {
+    assert!(!heads_of(source).await.is_empty());
+    for since in [0, 1, 2, 10, 50] {
+        assert_eq!(digests(source, since).await, digests(target, since).await, "since {since}");
+    }
+    let facts =
+        async |store: &dyn Store| store.outbox_in(ids(), (0, 0, 0), 100_000).await.expect("a read");
+    assert_eq!(missing_facts(&facts(source).await, &facts(target).await), []);
+}
+
+async fn one_page(source: &dyn Store, entity: u64, since: u64) -> Exported {
+    let exported = export(source, &[Wanted { entity, since }], None, PageSize::FULL).await;
+    let exported = exported.expect("a read");
+    assert_eq!((exported.finished, exported.place), (1, None));
+    exported
+}
+
+fn change(entity: u64, ver: u64, kind: ChangeKind, subject: u64) -> ChangeRow {
+    ChangeRow { entity, ver, kind, subject, at_ms: 8 }
+}
+
+/// The next commit of a chat with all that may happen in one: a send, an edit of an early message, a
+/// member who joins, another who leaves, a fact, a change of the settings.
+fn all_kinds(script: &mut Script, chat: u64, round: u64) -> WriteSet {
+    let mut writes = script.sends(&[chat]);
+    let head = script.heads.get_mut(&chat).expect("it was met");
+    let born = writes.messages.last_mut().expect("it was sent");
+    (born.ver, born.changed_ver) = (head.ver, head.ver);
+    born.text = "x".repeat(500);
+    let mut next = |kind, subject| {
+        head.ver += 1;
+        writes.changes.push(change(chat, head.ver, kind, subject));
+        head.ver
+    };
+    let seq = 1 + round % head.seq;
+    let edited = next(ChangeKind::Edit, seq);
+    let joined = next(ChangeKind::Member, 1_000 + round);
+    let left = next(ChangeKind::Member, 1_000 + round / 2);
+    let settings = next(ChangeKind::Chat, 0);
+    let old = message(chat, seq);
+    if seq != head.seq {
+        let text = format!("edited {round}");
+        writes.changed_messages.push(MessageRow { changed_ver: edited, text, ..old });
+    }
+    writes.members.push(MemberRow { joined_ver: 1 + round, ..member(chat, 1_000 + round) });
+    writes.members.push(MemberRow {
+        joined_ver: 1 + round / 2,
+        left_ver: Some(left),
+        ..member(chat, 1_000 + round / 2)
+    });
+    writes.outbox.push(OutboxRow {
+        chat,
+        ver: joined,
+        user: 1_000 + round,
+        joined: true,
+        kind: "group".to_owned(),
+        created_at_ms: 1,
+    });
+    writes.chats.push(chat_row(chat, settings, 0));
+    writes.heads[0].head = *head;
+    writes
+}
+
+pub(super) fn chat_row(chat: u64, settings_ver: u64, trimmed_ver: u64) -> ChatRow {
+    ChatRow {
+        chat,
+        kind: "group".to_owned(),
+        title: format!("title {settings_ver}"),
+        history: "all".to_owned(),
+        creator: 1,
+        client_chat_id: [1; 16],
+        created_at_ms: 1,
+        settings_ver,
+        trimmed_seq: 0,
+        trimmed_ver,
+        ended: false,
+    }
+}
+
+pub async fn a_copy_made_while_people_write_ends_equal(database: &dyn Database) {
+    let other = database.another().await;
+    let (source, mut script) = source_with_everything(database).await;
+    let target = writing_store(&*other).await;
+    open_slot(&*target, FENCE).await;
+    let stop = AtomicBool::new(false);
+    let writing = async {
+        let mut round = 0;
+        while !stop.load(Ordering::Relaxed) || round < 20 {
+            round += 1;
+            let chat = id(100 + round % 3);
+            let writes = all_kinds(&mut script, chat, round);
+            source.commit(LANE, &writes).await.expect("a commit in order is stored");
+            let user = id(1);
+            let head = script.heads.get_mut(&user).expect("it was met");
+            let expected_ver = head.ver;
+            head.ver += 2;
+            let head = *head;
+            let mut writes = script.empty();
+            writes.heads.push(HeadChange { expected_ver, head });
+            let session = SessionRow {
+                user,
+                session: round,
+                device: "phone".to_owned(),
+                generation: round,
+                nonce: [1; 16],
+                previous_nonce: [2; 16],
+                created_at_ms: 3,
+                used_at_ms: 4,
+            };
+            writes.sessions.push(session);
+            writes.ended_sessions.push((user, round - 1));
+            writes.changes.push(change(user, head.ver - 1, ChangeKind::Session, round));
+            writes.changes.push(change(user, head.ver, ChangeKind::List, round));
+            writes.list.push(ListRow {
+                user,
+                chat: 5 + round % 4,
+                kind: "group".to_owned(),
+                pinned: false,
+                muted: true,
+                hidden_seq: 0,
+                gone: round % 2 == 0,
+                fact_ver: round,
+                list_ver: head.ver,
+            });
+            source.commit(LANE, &writes).await.expect("a commit in order is stored");
+            tokio::task::yield_now().await;
+        }
+    };
+    let copying = async {
+        let mut copier = Copier::new(&*source, &*target);
+        copier.size = PageSize { rows: 7, bytes: 1_500 };
+        let mut pages = 0;
+        for _ in 0..4 {
+            pages += copier.round().await;
+        }
+        stop.store(true, Ordering::Relaxed);
+        (copier.step, pages)
+    };
+    let ((), (step, pages)) =
+        in_time("a copy beside writes", async { tokio::join!(writing, copying) }).await;
+    assert!(4 < pages);
+    // Nobody writes any more: the last difference.
+    let mut copier = Copier { step, ..Copier::new(&*source, &*target) };
+    copier.round().await;
+    assert_eq!(copier.round().await, 0);
+    assert_equal(&*source, &*target).await;
+    let beside = [ids().start() - 9, ids().end() + 1];
+    assert_eq!(target.heads(&beside).await.expect("a read"), []);
+    assert_eq!(target.journal(LANE, 0, 10).await.expect("a read"), []);
+}
+
+pub async fn a_big_chat_takes_many_pages_and_goes_on_after_a_crash(database: &dyn Database) {
+    let other = database.another().await;
+    let source = writing_store(database).await;
+    let (chat, mut script) = (id(5), Script::new(LANE));
+    for _ in 0..6 {
+        let mut writes = script.sends(&[chat; 250]);
+        for row in &mut writes.messages {
+            row.text = "x".repeat(1_000);
+        }
+        writes.members = (1..=250).map(|n| member(chat, 250 * script.position + n)).collect();
+        writes.chats.push(chat_row(chat, 1, 0));
+        source.commit(LANE, &writes).await.expect("a commit in order is stored");
+    }
+    let mut target = writing_store(&*other).await;
+    open_slot(&*target, FENCE).await;
+    let (wanted, size) =
+        (Wanted { entity: chat, since: 0 }, PageSize { rows: 400, bytes: 200_000 });
+    let mut pages = 0;
+    for term in 2.. {
+        // A process that knows nothing but the progress row.
+        let progress = target.progress(FENCE.slot).await.expect("a read");
+        let (step, place) = progress.map_or((0, None), |row| (row.step, Some(row.continuation)));
+        let place = place.map(|bytes| Place::decode(&bytes).expect("a place"));
+        assert_eq!((step, head(&*target, chat).await), (pages, None));
+        let exported = export(&*source, &[wanted], place, size).await.expect("a read");
+        let bytes: usize = exported.parts.iter().map(EntityPart::bytes).sum();
+        assert!(bytes < 300_000, "a page of {bytes} bytes");
+        pages += 1;
+        let continuation = exported.place.map_or_else(Vec::new, |place| place.encode());
+        let import = import_of(FENCE, pages, exported.parts, Vec::new());
+        let import = Import { continuation, ..import };
+        target.import(LANE, &import).await.expect("the slot is being filled");
+        if exported.place.is_none() {
+            break;
+        }
+        target = other.open().await;
+        target.take_over(writer(term), 2).await.expect("a higher term");
+    }
+    assert!(8 < pages, "{pages} pages");
+    let progress = target.progress(FENCE.slot).await.expect("a read").expect("it is there");
+    assert_eq!((progress.fence, progress.step, progress.entity), (FENCE, pages, pages));
+    assert!(3_000 < progress.rows && 1_500_000 < progress.bytes);
+    assert_equal(&*source, &*target).await;
+}
+
+pub async fn a_difference_brings_what_changed(database: &dyn Database) {
+    let other = database.another().await;
+    let (source, mut script) = source_with_everything(database).await;
+    let target = writing_store(&*other).await;
+    open_slot(&*target, FENCE).await;
+    let mut copier = Copier::new(&*source, &*target);
+    let chat = id(100);
+    for round in 1..=60 {
+        let writes = all_kinds(&mut script, chat, round);
+        source.commit(LANE, &writes).await.expect("a commit in order is stored");
+    }
+    copier.round().await;
+    let since = head(&*target, chat).await.expect("it was copied").ver;
+    let writes = all_kinds(&mut script, chat, 61);
+    source.commit(LANE, &writes).await.expect("a commit in order is stored");
+    let exported = one_page(&*source, chat, since).await;
+    let part = &exported.parts[0];
+    // Only what is new: a message, one that was edited, two members, a fact.
+    assert_eq!((part.messages.len(), part.changes.len(), part.members.len()), (2, 4, 2));
+    assert_eq!(part.outbox, writes.outbox);
+    let closing = part.closing.as_ref().expect("it is the last");
+    assert_eq!(closing.head, writes.heads[0].head);
+    copier.import(exported.parts, Vec::new()).await;
+    assert_equal(&*source, &*target).await;
+
+    // Cursors move without a ver: the frozen round brings them.
+    let cursors =
+        vec![CursorRow { chat, user: 1_061, seq: 7 }, CursorRow { chat, user: 1_061, seq: 5 }];
+    let mut writes = script.empty();
+    writes.cursors.clone_from(&cursors);
+    source.commit(LANE, &writes).await.expect("a commit in order is stored");
+    let digest = async |store: &dyn Store| {
+        digest_of(store, chat, 0).await.expect("a read").expect("it is there")
+    };
+    let (there, here) = (digest(&*source).await, digest(&*target).await);
+    assert_eq!(there.rows, here.rows);
+    assert_ne!(there.cursors, here.cursors);
+    copier.import(Vec::new(), cursors).await;
+    assert_equal(&*source, &*target).await;
+    assert_eq!(
+        export(&*source, &[], None, PageSize::FULL).await.expect("a read"),
+        Exported::default()
+    );
+    let unknown = Wanted { entity: id(77_777), since: 0 };
+    let none = export(&*source, &[unknown], None, PageSize::FULL).await.expect("a read");
+    assert_eq!((none.finished, none.parts.len(), none.place), (1, 0, None));
+}
+
+pub async fn an_entity_whose_changes_were_trimmed_is_sent_whole(database: &dyn Database) {
+    let other = database.another().await;
+    let source = writing_store(database).await;
+    let target = writing_store(&*other).await;
+    open_slot(&*target, FENCE).await;
+    let (chat, mut script) = (id(5), Script::new(LANE));
+    let mut copier = Copier::new(&*source, &*target);
+    for round in 1..=10 {
+        let writes = all_kinds(&mut script, chat, round);
+        source.commit(LANE, &writes).await.expect("a commit in order is stored");
+        if round == 5 {
+            copier.round().await;
+        }
+    }
+    let since = head(&*target, chat).await.expect("it was copied").ver;
+    let mut writes = all_kinds(&mut script, chat, 11);
+    let floor = since + 3;
+    writes.trimmed_changes.push((chat, floor));
+    writes.chats = vec![chat_row(chat, 1, floor)];
+    source.commit(LANE, &writes).await.expect("a commit in order is stored");
+    let exported = one_page(&*source, chat, since).await;
+    assert_eq!(exported.parts[0].messages.len(), 11);
+    assert!(exported.parts[0].changes.iter().all(|row| floor < row.ver));
+    copier.round().await;
+    assert_equal(&*source, &*target).await;
+    let rows = target.changes(chat, 0, 100).await.expect("a read");
+    assert_eq!(rows.first().map(|row| floor < row.ver), Some(true));
+}
+
+pub async fn an_import_never_lowers(database: &dyn Database) {
+    let other = database.another().await;
+    let (source, mut script) = source_with_everything(database).await;
+    let target = writing_store(&*other).await;
+    open_slot(&*target, FENCE).await;
+    let mut copier = Copier::new(&*source, &*target);
+    let chat = id(100);
+    let mut pages = Vec::new();
+    for round in 1..=8 {
+        let writes = all_kinds(&mut script, chat, round);
+        source.commit(LANE, &writes).await.expect("a commit in order is stored");
+        pages.push(one_page(&*source, chat, 0).await.parts);
+        pages.push(one_page(&*source, id(1), 0).await.parts);
+    }
+    copier.round().await;
+    let cursors = vec![CursorRow { chat, user: 1_008, seq: 6 }];
+    copier.import(Vec::new(), cursors.clone()).await;
+    let mut writes = script.empty();
+    writes.cursors = cursors;
+    source.commit(LANE, &writes).await.expect("a commit in order is stored");
+    for parts in pages.into_iter().rev() {
+        copier.import(parts, vec![CursorRow { chat, user: 1_008, seq: 2 }]).await;
+        assert_equal(&*source, &*target).await;
+    }
+}
+
+pub async fn a_retry_finds_its_first_message_on_the_target(database: &dyn Database) {
+    let other = database.another().await;
+    let source = writing_store(database).await;
+    let target = writing_store(&*other).await;
+    let (chat, mut script) = (id(5), Script::new(LANE));
+    let mut writes = script.sends(&[chat; 3]);
+    writes.chats.push(chat_row(chat, 1, 0));
+    source.commit(LANE, &writes).await.expect("a commit in order is stored");
+    let mut deleting = script.empty();
+    let gone = MessageRow {
+        changed_ver: 4,
+        text: String::new(),
+        deleted: true,
+        ..writes.messages[1].clone()
+    };
+    deleting.changed_messages.push(gone.clone());
+    deleting.changes.push(change(chat, 4, ChangeKind::Delete, 2));
+    let from = script.heads[&chat];
+    let to = HeadRow { ver: 4, ..from };
+    deleting.heads.push(HeadChange { expected_ver: 3, head: to });
+    source.commit(LANE, &deleting).await.expect("a commit in order is stored");
+    open_slot(&*target, FENCE).await;
+    Copier::new(&*source, &*target).round().await;
+
+    let key = |row: &MessageRow| MessageKey {
+        chat,
+        sender: row.sender,
+        client_msg_id: row.client_msg_id,
+    };
+    let keys: Vec<_> = writes.messages.iter().map(key).collect();
+    let mut found = target.find_messages(&keys).await.expect("a read");
+    found.sort_by_key(|row| row.seq);
+    assert_eq!(found, [writes.messages[0].clone(), gone, writes.messages[2].clone()]);
+    // The new owner goes on where the old one was, and does not store the same again.
+    let mut here = Script::new(LANE);
+    here.heads.insert(chat, to);
+    let mut again = here.sends(&[chat]);
+    again.messages[0] = MessageRow { seq: 4, ver: 5, changed_ver: 5, ..writes.messages[1].clone() };
+    let refused = target.commit(LANE, &again).await;
+    assert!(matches!(refused, Err(CommitError::Duplicate)), "{refused:?}");
+    here.forget(&again);
+    here.send(&*target, &[chat]).await;
+}
+
+pub async fn another_attempt_changes_nothing(database: &dyn Database) {
+    let other = database.another().await;
+    let (source, mut script) = source_with_everything(database).await;
+    let target = writing_store(&*other).await;
+    let parts = one_page(&*source, id(0), 0).await.parts;
+    let try_all = async |stands: SlotRow, fences: &[MoveFence]| {
+        let before = digests(&*target, 0).await;
+        let progress = target.progress(FENCE.slot).await.expect("a read");
+        for fence in fences {
+            for step in [1, 2] {
+                let import = import_of(*fence, step, parts.clone(), Vec::new());
+                let refused = target.import(LANE, &import).await;
+                let Err(TransferError::Refused { stands: found }) = refused else {
+                    panic!("{fence:?} in {stands:?}: {refused:?}");
+                };
+                assert_eq!(found.unwrap_or(SlotRow::none(FENCE.slot)), stands);
+            }
+        }
+        assert_eq!(digests(&*target, 0).await, before);
+        assert_eq!(target.progress(FENCE.slot).await.expect("a read"), progress);
+    };
+    try_all(SlotRow::none(FENCE.slot), &[FENCE]).await;
+    open_slot(&*target, FENCE).await;
+    let others = [
+        MoveFence { attempt: 1, ..FENCE },
+        MoveFence { attempt: 3, ..FENCE },
+        MoveFence { move_id: 8, ..FENCE },
+    ];
+    try_all(slot_row(&*target, FENCE.slot).await, &others).await;
+    Copier::new(&*source, &*target).round().await;
+    let writes = all_kinds(&mut script, id(100), 1);
+    source.commit(LANE, &writes).await.expect("a commit in order is stored");
+    for state in [SlotState::Owned, SlotState::Frozen, SlotState::Quarantined, SlotState::Moved] {
+        let from = slot_row(&*target, FENCE.slot).await;
+        let to = SlotRow { state, epoch: from.epoch + 1, ..from };
+        put(&*target, &[LANE], &[SlotChange { from, to }]).await;
+        try_all(to, &[FENCE]).await;
+    }
+    // A writer that was replaced.
+    let new = other.open().await;
+    new.take_over(writer(2), 2).await.expect("a higher term");
+    let import = import_of(FENCE, 1, parts, Vec::new());
+    loop {
+        match target.import(LANE, &import).await {
+            // Its session was ended with the takeover.
+            Err(TransferError::Store(StoreError::Unavailable(_))) => {}
+            Err(TransferError::Store(StoreError::Fenced { term: 2 })) => break,
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+pub async fn steps_are_done_once_and_in_order(database: &dyn Database) {
+    let other = database.another().await;
+    let (source, _) = source_with_everything(database).await;
+    let target = writing_store(&*other).await;
+    open_slot(&*target, FENCE).await;
+    let parts = one_page(&*source, id(0), 0).await.parts;
+    let import = async |fence, step| {
+        target.import(LANE, &import_of(fence, step, parts.clone(), Vec::new())).await
+    };
+    let refused = import(FENCE, 2).await;
+    assert!(matches!(refused, Err(TransferError::OutOfOrder { stands: 0 })), "{refused:?}");
+    assert_eq!(heads_of(&*target).await.len(), 0);
+    for step in [1, 1, 2, 3, 3, 3] {
+        import(FENCE, step).await.expect("it is done, now or before");
+    }
+    let refused = import(FENCE, 2).await;
+    assert!(matches!(refused, Err(TransferError::OutOfOrder { stands: 3 })), "{refused:?}");
+    let progress = target.progress(FENCE.slot).await.expect("a read").expect("it is there");
+    let rows: usize = 3 * parts.iter().map(EntityPart::rows).sum::<usize>();
+    assert_eq!((progress.step, progress.rows), (3, rows as u64));
+    // Another attempt begins at 1.
+    let next = MoveFence { attempt: 3, ..FENCE };
+    open_slot(&*target, next).await;
+    let refused = import(next, 4).await;
+    assert!(matches!(refused, Err(TransferError::OutOfOrder { stands: 0 })), "{refused:?}");
+    import(next, 1).await.expect("it is the first");
+    let progress = target.progress(FENCE.slot).await.expect("a read").expect("it is there");
+    assert_eq!((progress.fence, progress.step), (next, 1));
+    assert_eq!(target.progress(FENCE.slot + 1).await.expect("a read"), None);
+}
+
+pub async fn an_import_that_was_lost_on_its_way_is_repeated(database: &dyn Database) {
+    let other = database.another().await;
+    let Some((target, wire)) = other.open_by_wire().await else { return };
+    let (source, _) = source_with_everything(database).await;
+    target.take_over(writer(1), 2).await.expect("nobody has a higher term");
+    open_slot(&*target, FENCE).await;
+    let parts = one_page(&*source, id(0), 0).await.parts;
+    for (step, cut) in
+        [(1, Cut::AtStatement), (2, Cut::CommitLost), (3, Cut::AnswerLost), (4, Cut::CommitLost)]
+    {
+        let import = import_of(FENCE, step, parts.clone(), Vec::new());
+        wire.cut(cut);
+        let lost = target.import(LANE, &import).await;
+        let unknown = matches!(lost, Err(TransferError::Store(StoreError::Unavailable(_))));
+        assert!(unknown, "{lost:?}");
+        if step == 4 {
+            break;
+        }
+        in_time("the same again", target.import(LANE, &import)).await.expect("it is repeated");
+        let progress = target.progress(FENCE.slot).await.expect("a read").expect("it is there");
+        let rows: usize = parts.iter().map(EntityPart::rows).sum();
+        assert_eq!((progress.step, progress.rows), (step, step * rows as u64));
+    }
+    // The lost one holds its locks on the server still. It does not stand in the way of a change of the
+    // slot, and is not carried out after it.
+    in_time("a slot change", open_slot(&*target, MoveFence { attempt: 3, ..FENCE })).await;
+    let progress = target.progress(FENCE.slot).await.expect("a read").expect("it is there");
+    assert_eq!(progress.step, 3);
+}
+
+pub async fn imports_and_commits_do_not_hinder_each_other(database: &dyn Database) {
+    let other = database.another().await;
+    let source = writing_store(database).await;
+    let target = writing_store(&*other).await;
+    open_slot(&*target, FENCE).await;
+    let mut script = Script::new(LANE);
+    // Up to the edges of the slot; lanes write to its neighbours on either side.
+    let moving: Vec<u64> =
+        (0..5).chain((0..5).map(|n| ids().end() - ids().start() - n)).map(id).collect();
+    let beside: Vec<u64> = (1..=20).flat_map(|n| [ids().start() - n, ids().end() + n]).collect();
+    let stop = AtomicBool::new(false);
+    let lane = |lane: u16| {
+        let (target, beside, stop) = (&target, &beside, &stop);
+        async move {
+            let mut script = Script::new(lane);
+            let chats: Vec<u64> = beside.iter().skip(lane.into()).step_by(2).copied().collect();
+            while !stop.load(Ordering::Relaxed) {
+                let mut writes = script.sends(&chats);
+                writes.members.extend(chats.iter().map(|chat| member(*chat, 7)));
+                target.commit(lane, &writes).await.expect("nothing stands in the way of a commit");
+                tokio::task::yield_now().await;
+            }
+            script.position
+        }
+    };
+    let copying = async {
+        let mut step = 0;
+        for round in 1..=12 {
+            for chat in &moving {
+                let writes = all_kinds(&mut script, *chat, round);
+                source.commit(LANE, &writes).await.expect("a commit in order is stored");
+            }
+            let mut copier = Copier { step, ..Copier::new(&*source, &*target) };
+            copier.size = PageSize { rows: 60, bytes: 50_000 };
+            copier.round().await;
+            step = copier.step;
+        }
+        stop.store(true, Ordering::Relaxed);
+    };
+    let (one, two, ()) =
+        in_time("lanes and imports", async { tokio::join!(lane(0), lane(1), copying) }).await;
+    assert!(0 < one && 0 < two);
+    assert_equal(&*source, &*target).await;
+}

@@ -1,0 +1,414 @@
+//! Reading what a slot's new owner lacks: of each entity everything above a ver, in pages.
+//!
+//! The head is read before everything else, so what an answer holds may be more than its head says,
+//! never less; no snapshot is needed, and writes go on. New messages are found without an index, as for
+//! clients that resume (`read/news.rs`). A difference needs the change rows above its ver: where they
+//! were trimmed, the entity is sent whole.
+
+use crate::store::transfer::ROW_BYTES;
+use crate::store::*;
+use std::collections::{BTreeSet, HashMap};
+
+/// An entity of which the asker has everything up to `since`; 0: nothing.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Wanted {
+    pub entity: u64,
+    pub since: u64,
+}
+
+/// Change rows whose messages are read at once: as many of the largest as fill a page.
+const SUBJECTS_AT_ONCE: usize = 64;
+
+/// How much an answer may hold; it holds something whatever these say.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct PageSize {
+    pub rows: usize,
+    pub bytes: usize,
+}
+
+impl PageSize {
+    pub const FULL: PageSize = PageSize { rows: TRANSFER_ROWS_MAX, bytes: TRANSFER_BYTES_MAX };
+}
+
+/// A page: the parts of the first of the wanted entities.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Exported {
+    pub parts: Vec<EntityPart>,
+    /// How many of the wanted are done with, from the first on. One that does not exist has no part.
+    pub finished: usize,
+    /// Where the next one goes on, if some of it is in this page.
+    pub place: Option<Place>,
+}
+
+/// Where an entity goes on in the next page.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Place {
+    head: HeadRow,
+    /// Everything, not a difference.
+    whole: bool,
+    stage: Stage,
+}
+
+/// Rows in the order in which they are sent, each kind above a key.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Stage {
+    Messages(u64),
+    Changes(u64),
+    Members(u64),
+    /// (ver, user)
+    Outbox(u64, u64),
+    List(u64),
+    Closing,
+}
+
+/// The form's number, the first byte of every encoded place.
+const FORM: u8 = 1;
+
+impl Place {
+    /// Short enough for a progress row, also behind an entity's id.
+    pub fn encode(&self) -> Vec<u8> {
+        let HeadRow { entity, seq, ver, log, activity_ms } = self.head;
+        let (stage, key, rest) = match self.stage {
+            Stage::Messages(seq) => (1, seq, 0),
+            Stage::Changes(ver) => (2, ver, 0),
+            Stage::Members(user) => (3, user, 0),
+            Stage::Outbox(ver, user) => (4, ver, user),
+            Stage::List(chat) => (5, chat, 0),
+            Stage::Closing => (6, 0, 0),
+        };
+        let mut bytes = vec![FORM, u8::from(self.whole), stage];
+        for number in [entity, seq, ver, log, activity_ms.cast_unsigned(), key, rest] {
+            bytes.extend_from_slice(&number.to_be_bytes());
+        }
+        bytes
+    }
+
+    /// None if these are not bytes that `encode` makes.
+    pub fn decode(bytes: &[u8]) -> Option<Place> {
+        let (&[form, whole, stage], numbers) = bytes.split_first_chunk::<3>()?;
+        if form != FORM || 1 < whole || numbers.len() != 7 * 8 {
+            return None;
+        }
+        let mut numbers = numbers
+            .chunks_exact(8)
+            .map(|chunk| chunk.iter().fold(0_u64, |number, byte| number << 8 | u64::from(*byte)));
+        let mut next = || numbers.next();
+        let head = HeadRow {
+            entity: next()?,
+            seq: next()?,
+            ver: next()?,
+            log: next()?,
+            activity_ms: next()?.cast_signed(),
+        };
+        let (key, rest) = (next()?, next()?);
+        let stage = match stage {
+            1 => Stage::Messages(key),
+            2 => Stage::Changes(key),
+            3 => Stage::Members(key),
+            4 => Stage::Outbox(key, rest),
+            5 => Stage::List(key),
+            6 => Stage::Closing,
+            _ => return None,
+        };
+        Some(Place { head, whole: whole == 1, stage })
+    }
+}
+
+/// The next page of what is wanted. `place`: where the first of them goes on. To go on, ask again
+/// without those that are finished, until none is left.
+pub async fn export(
+    store: &dyn Store,
+    wanted: &[Wanted],
+    place: Option<Place>,
+    size: PageSize,
+) -> Result<Exported, StoreError> {
+    let wanted = &wanted[..wanted.len().min(size.rows.max(1))];
+    let entities: Vec<u64> = wanted.iter().map(|wanted| wanted.entity).collect();
+    let heads = store.heads(&entities).await?;
+    let heads: HashMap<u64, HeadRow> = heads.into_iter().map(|row| (row.entity, row)).collect();
+    let rows = store.entity_rows(&entities).await?;
+    let rows: HashMap<u64, EntityRow> = rows.into_iter().map(|row| (row.entity(), row)).collect();
+
+    let mut exported = Exported::default();
+    let mut room = Room { rows: size.rows.max(1), bytes: size.bytes.max(1) };
+    let mut place = place.filter(|place| Some(place.head.entity) == entities.first().copied());
+    for wanted in wanted {
+        let begun = place.take();
+        match (heads.get(&wanted.entity), rows.get(&wanted.entity)) {
+            (Some(head), Some(row)) => {
+                let place = begun.unwrap_or_else(|| first_place(*head, row, wanted.since));
+                let mut course = Course {
+                    store,
+                    row,
+                    since: wanted.since,
+                    place,
+                    part: EntityPart::of(head.entity, place.head.ver),
+                };
+                while course.part.closing.is_none() && !room.is_full() {
+                    course.step(&mut room).await?;
+                }
+                let Course { place, part, .. } = course;
+                let closed = part.closing.is_some();
+                exported.parts.push(part);
+                if !closed {
+                    exported.place = Some(place);
+                    return Ok(exported);
+                }
+            }
+            (Some(_), None) => {
+                let what = format!("entity {} has a head, and is nothing", wanted.entity);
+                return Err(StoreError::Corrupt(what));
+            }
+            (None, _) => {}
+        }
+        exported.finished += 1;
+        if room.is_full() {
+            break;
+        }
+    }
+    Ok(exported)
+}
+
+/// What is left of a page. Each row that was read takes some, also if it is not sent.
+struct Room {
+    rows: usize,
+    bytes: usize,
+}
+
+impl Room {
+    fn is_full(&self) -> bool {
+        self.rows == 0 || self.bytes == 0
+    }
+
+    /// How many rows are to be read at most.
+    fn limit(&self) -> u64 {
+        self.rows.min(self.bytes.div_ceil(ROW_BYTES)) as u64
+    }
+
+    fn take(&mut self, rows: usize, text_bytes: usize) {
+        self.rows = self.rows.saturating_sub(rows);
+        self.bytes = self.bytes.saturating_sub(rows * ROW_BYTES + text_bytes);
+    }
+}
+
+fn first_place(head: HeadRow, row: &EntityRow, since: u64) -> Place {
+    let whole = since == 0 || since < row.trimmed_ver();
+    let stage = match row {
+        EntityRow::Chat(_) if whole => Stage::Messages(0),
+        EntityRow::Chat(_) => Stage::Messages(before_news(head, since)),
+        EntityRow::User(row) => Stage::Changes(if whole { row.trimmed_ver } else { since }),
+        EntityRow::Name(_) => Stage::Closing,
+    };
+    Place { head, whole, stage }
+}
+
+/// Messages born above `since` have a higher seq than this: each takes a ver, and both grow together.
+pub(super) fn before_news(head: HeadRow, since: u64) -> u64 {
+    head.seq.saturating_sub(head.ver.saturating_sub(since))
+}
+
+/// One entity's way through its stages.
+struct Course<'a> {
+    store: &'a dyn Store,
+    /// As it was after the head of the first place, or later.
+    row: &'a EntityRow,
+    since: u64,
+    place: Place,
+    part: EntityPart,
+}
+
+impl Course<'_> {
+    /// Reads once, and sets the place behind what was read.
+    async fn step(&mut self, room: &mut Room) -> Result<(), StoreError> {
+        let entity = self.place.head.entity;
+        let limit = room.limit();
+        self.place.stage = match self.place.stage {
+            Stage::Messages(after) => self.messages(after, room).await?,
+            Stage::Changes(after) => self.changes(after, room).await?,
+            Stage::Members(after) => {
+                let rows = self.store.members(entity, after, limit).await?;
+                let more = at_limit(&rows, limit).map(|row| Stage::Members(row.user));
+                room.take(rows.len(), 0);
+                self.part.members.extend(rows);
+                more.unwrap_or(self.first_outbox())
+            }
+            Stage::Outbox(ver, user) => {
+                let after = (entity, ver, user);
+                let rows = self.store.outbox_in(entity..=entity, after, limit).await?;
+                let more = at_limit(&rows, limit).map(|row| Stage::Outbox(row.ver, row.user));
+                room.take(rows.len(), 0);
+                self.part.outbox.extend(rows);
+                more.unwrap_or(Stage::Closing)
+            }
+            Stage::List(after) => {
+                let mut rows = self.store.list(entity, after, limit).await?;
+                let more = at_limit(&rows, limit).map(|row| Stage::List(row.chat));
+                room.take(rows.len(), 0);
+                rows.retain(|row| self.place.whole || self.since < row.list_ver);
+                self.part.list.extend(rows);
+                more.unwrap_or(Stage::Closing)
+            }
+            Stage::Closing => return self.close(room).await,
+        };
+        Ok(())
+    }
+
+    async fn messages(&mut self, after: u64, room: &mut Room) -> Result<Stage, StoreError> {
+        let head = self.place.head;
+        let range = MessageRange {
+            chat: head.entity,
+            after,
+            before: head.seq.saturating_add(1),
+            newest: false,
+            limit: room.limit(),
+            bytes: room.bytes,
+        };
+        let mut rows = self.store.messages(range).await?;
+        let last = rows.last().map_or(head.seq, |row| row.seq);
+        room.take(rows.len(), rows.iter().map(|row| row.text.len()).sum());
+        rows.retain(|row| self.place.whole || self.since < row.changed_ver);
+        self.part.messages.extend(rows);
+        let floor = if self.place.whole { self.row.trimmed_ver() } else { self.since };
+        Ok(if last < head.seq { Stage::Messages(last) } else { Stage::Changes(floor) })
+    }
+
+    /// Change rows, and in a difference what they are about, as it is now.
+    async fn changes(&mut self, after: u64, room: &mut Room) -> Result<Stage, StoreError> {
+        let (head, limit) = (self.place.head, room.limit());
+        let mut rows = self.store.changes(head.entity, after, limit).await?;
+        let more = at_limit(&rows, limit).map(|row| row.ver).filter(|ver| *ver < head.ver);
+        room.take(rows.len(), 0);
+        // The others come with a later head.
+        rows.retain(|row| row.ver <= head.ver);
+        let difference_of_chat = matches!(self.row, EntityRow::Chat(_)) && !self.place.whole;
+        if difference_of_chat {
+            for part in rows.chunks(SUBJECTS_AT_ONCE) {
+                self.about(part, room).await?;
+                self.part.changes.extend_from_slice(part);
+                if let Some(last) = part.last().filter(|_| room.is_full()) {
+                    return Ok(Stage::Changes(last.ver));
+                }
+            }
+        } else {
+            self.part.changes.extend(rows);
+        }
+        Ok(match (more, self.row) {
+            (Some(ver), _) => Stage::Changes(ver),
+            (None, EntityRow::User(_)) => Stage::List(0),
+            (None, _) if self.place.whole => Stage::Members(0),
+            (None, _) => self.first_outbox(),
+        })
+    }
+
+    /// The messages and members that these changes are about.
+    async fn about(&mut self, changes: &[ChangeRow], room: &mut Room) -> Result<(), StoreError> {
+        let chat = self.place.head.entity;
+        let (seqs, users) = subjects(changes);
+        let sent: BTreeSet<u64> = self.part.messages.iter().map(|row| row.seq).collect();
+        let seqs: Vec<u64> = seqs.difference(&sent).copied().collect();
+        if !seqs.is_empty() {
+            let messages = self.store.messages_at(chat, &seqs).await?;
+            room.take(messages.len(), messages.iter().map(|row| row.text.len()).sum());
+            self.part.messages.extend(messages);
+        }
+        let users: Vec<u64> = users.into_iter().collect();
+        if !users.is_empty() {
+            let members = self.store.members_named(chat, &users).await?;
+            room.take(members.len(), 0);
+            self.part.members.extend(members);
+        }
+        Ok(())
+    }
+
+    /// Rows at or below `since` came with it; those that are gone were delivered.
+    fn first_outbox(&self) -> Stage {
+        Stage::Outbox(if self.place.whole { 0 } else { self.since }, u64::MAX)
+    }
+
+    /// The entity's row is read after the changes: had they been trimmed above `since` meanwhile, some
+    /// might be missing, and all begins again.
+    async fn close(&mut self, room: &mut Room) -> Result<(), StoreError> {
+        let head = self.place.head;
+        let rows = self.store.entity_rows(&[head.entity]).await?;
+        let Some(row) = rows.into_iter().next() else {
+            return Err(StoreError::Unavailable("an entity was deleted meanwhile".to_owned()));
+        };
+        if !self.place.whole && self.since < row.trimmed_ver() {
+            let head = self.store.heads(&[head.entity]).await?.first().copied().unwrap_or(head);
+            self.place = first_place(head, &row, 0);
+            return Ok(());
+        }
+        let sessions = match row {
+            EntityRow::User(_) => self.store.sessions(head.entity).await?,
+            _ => Vec::new(),
+        };
+        room.take(2 + sessions.len(), 0);
+        self.part.closing = Some(Closing { head, row, sessions });
+        Ok(())
+    }
+}
+
+/// The last row, if there may be more.
+fn at_limit<T>(rows: &[T], limit: u64) -> Option<&T> {
+    rows.last().filter(|_| limit <= rows.len() as u64)
+}
+
+/// Which messages and which members these changes are about.
+pub(super) fn subjects(changes: &[ChangeRow]) -> (BTreeSet<u64>, BTreeSet<u64>) {
+    let (mut seqs, mut users) = (BTreeSet::new(), BTreeSet::new());
+    for row in changes {
+        match row.kind {
+            ChangeKind::Edit | ChangeKind::Delete => seqs.insert(row.subject),
+            ChangeKind::Member => users.insert(row.subject),
+            ChangeKind::Chat | ChangeKind::List | ChangeKind::Profile | ChangeKind::Session => {
+                false
+            }
+        };
+    }
+    (seqs, users)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_place_is_read_back_as_it_was() {
+        let head = HeadRow { entity: 5, seq: 6, ver: 7, log: u64::MAX, activity_ms: -8 };
+        let stages = [
+            Stage::Messages(1),
+            Stage::Changes(u64::MAX),
+            Stage::Members(3),
+            Stage::Outbox(4, u64::MAX),
+            Stage::List(5),
+            Stage::Closing,
+        ];
+        for stage in stages {
+            for whole in [true, false] {
+                let place = Place { head, whole, stage };
+                let bytes = place.encode();
+                assert!(bytes.len() <= CONTINUATION_BYTES_MAX);
+                assert_eq!(Place::decode(&bytes), Some(place));
+                for cut in 0..bytes.len() {
+                    assert_eq!(Place::decode(&bytes[..cut]), None);
+                }
+                assert_eq!(Place::decode(&[bytes.as_slice(), &[0]].concat()), None);
+            }
+        }
+        let mut bytes = Place { head, whole: true, stage: Stage::Closing }.encode();
+        for (at, wrong) in [(0, 2), (1, 2), (2, 0), (2, 7)] {
+            let right = std::mem::replace(&mut bytes[at], wrong);
+            assert_eq!(Place::decode(&bytes), None);
+            bytes[at] = right;
+        }
+    }
+
+    #[test]
+    fn news_begin_behind_what_was_known() {
+        let head = |seq, ver| HeadRow { entity: 1, seq, ver, log: 0, activity_ms: 0 };
+        assert_eq!(before_news(head(10, 15), 15), 10);
+        assert_eq!(before_news(head(10, 15), 12), 7);
+        assert_eq!(before_news(head(10, 15), 1), 0);
+        assert_eq!(before_news(head(10, 15), 99), 10);
+    }
+}

@@ -1,0 +1,3 @@
+UPDATE imports
+SET move_id = ?, attempt = ?, step = ?, entity = ?, continuation = ?, copied_rows = ?, copied_bytes = ?
+WHERE slot = ?

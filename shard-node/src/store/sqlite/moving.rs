@@ -1,0 +1,153 @@
+//! Transactions that write into slots that are on their way.
+
+use crate::store::merge::{Keys, Standing, merge};
+use crate::store::sqlite::commit::write_rows;
+use crate::store::sqlite::control::{begin, must_be_writer, put_slot};
+use crate::store::sqlite::read;
+use crate::store::sqlite::rows::{self, bits, bound};
+use crate::store::transfer::StepVerdict;
+use crate::store::*;
+use rusqlite::{Connection, OptionalExtension, Transaction};
+use shardline_domain::slot::Slot;
+
+impl From<rusqlite::Error> for TransferError {
+    fn from(error: rusqlite::Error) -> TransferError {
+        TransferError::Store(error.into())
+    }
+}
+
+fn slot_row(db: &Transaction<'_>, slot: u16) -> Result<Option<SlotRow>, StoreError> {
+    let sql = "SELECT slot, state, epoch, move_id, attempt, leader_term FROM slots WHERE slot = ?";
+    Ok(db.prepare_cached(sql)?.query_row([slot], rows::slot).optional()?)
+}
+
+pub(super) fn import(
+    db: &mut Connection,
+    me: Writer,
+    lane: u16,
+    import: &Import,
+) -> Result<(), TransferError> {
+    let transaction = begin(db)?;
+    must_be_writer(&transaction, lane, me)?;
+    let stands = slot_row(&transaction, import.fence.slot)?;
+    if !import.fence.may_import(stands) {
+        return Err(TransferError::Refused { stands });
+    }
+    let progress = read::progress(&transaction, import.fence.slot)?;
+    let next = match import.judge(progress.as_ref()) {
+        StepVerdict::Apply(next) => next,
+        StepVerdict::DoneBefore => return Ok(()),
+        StepVerdict::OutOfOrder { stands } => return Err(TransferError::OutOfOrder { stands }),
+    };
+    transaction.prepare_cached(include_str!("put_progress.sql"))?.execute((
+        next.fence.slot,
+        bits(next.fence.move_id),
+        next.fence.attempt,
+        bits(next.step),
+        bits(next.entity),
+        next.continuation,
+        bits(next.rows),
+        bits(next.bytes),
+    ))?;
+    let standing = standing(&transaction, &Keys::of(&import.parts))?;
+    let writes = merge(&import.parts, &import.cursors, &standing);
+    write_rows(&transaction, &writes).map_err(not_importable)?;
+    Ok(transaction.commit()?)
+}
+
+fn not_importable(error: CommitError) -> StoreError {
+    match error {
+        CommitError::Duplicate => {
+            StoreError::Corrupt("an imported client id stands at another seq".to_owned())
+        }
+        error => StoreError::Unavailable(error.to_string()),
+    }
+}
+
+fn standing(db: &Transaction<'_>, keys: &Keys) -> Result<Standing, StoreError> {
+    let mut standing = Standing::default();
+    for entity in &keys.heads {
+        let head = read::head(db, *entity)?;
+        standing.heads.extend(head.map(|head| (*entity, head)));
+    }
+    let mut changed =
+        db.prepare_cached("SELECT changed_ver FROM messages WHERE chat = ? AND seq = ?")?;
+    for (chat, seqs) in &keys.messages {
+        for seq in seqs {
+            let ver: Option<i64> =
+                changed.query_row((bits(*chat), bits(*seq)), |row| row.get(0)).optional()?;
+            standing.messages.extend(ver.map(|ver| ((*chat, *seq), ver.cast_unsigned())));
+        }
+    }
+    for (chat, users) in &keys.members {
+        for user in users {
+            let row = read::member(db, *chat, *user)?;
+            standing.members.extend(row.map(|row| ((*chat, *user), row)));
+        }
+    }
+    let mut listed = db.prepare_cached("SELECT list_ver FROM lists WHERE user = ? AND chat = ?")?;
+    for (user, chats) in &keys.list {
+        for chat in chats {
+            let ver: Option<i64> =
+                listed.query_row((bits(*user), bits(*chat)), |row| row.get(0)).optional()?;
+            standing.list.extend(ver.map(|ver| ((*user, *chat), ver.cast_unsigned())));
+        }
+    }
+    for user in &keys.users {
+        let sessions = read::sessions(db, *user)?.into_iter().map(|row| row.session).collect();
+        standing.sessions.insert(*user, sessions);
+    }
+    Ok(standing)
+}
+
+/// Heads first; what is left of the limit goes on to the next table.
+const PURGES: [&str; 10] = [
+    "DELETE FROM heads WHERE entity IN
+        (SELECT entity FROM heads WHERE entity BETWEEN ? AND ? LIMIT ?)",
+    "DELETE FROM outbox WHERE (chat, ver, user) IN
+        (SELECT chat, ver, user FROM outbox WHERE chat BETWEEN ? AND ? LIMIT ?)",
+    "DELETE FROM messages WHERE (chat, seq) IN
+        (SELECT chat, seq FROM messages WHERE chat BETWEEN ? AND ? LIMIT ?)",
+    "DELETE FROM changes WHERE (entity, ver) IN
+        (SELECT entity, ver FROM changes WHERE entity BETWEEN ? AND ? LIMIT ?)",
+    "DELETE FROM members WHERE (chat, user) IN
+        (SELECT chat, user FROM members WHERE chat BETWEEN ? AND ? LIMIT ?)",
+    "DELETE FROM chats WHERE chat IN (SELECT chat FROM chats WHERE chat BETWEEN ? AND ? LIMIT ?)",
+    "DELETE FROM lists WHERE (user, chat) IN
+        (SELECT user, chat FROM lists WHERE user BETWEEN ? AND ? LIMIT ?)",
+    "DELETE FROM sessions WHERE (user, session) IN
+        (SELECT user, session FROM sessions WHERE user BETWEEN ? AND ? LIMIT ?)",
+    "DELETE FROM users WHERE user IN (SELECT user FROM users WHERE user BETWEEN ? AND ? LIMIT ?)",
+    "DELETE FROM names WHERE entity IN
+        (SELECT entity FROM names WHERE entity BETWEEN ? AND ? LIMIT ?)",
+];
+
+pub(super) fn purge(
+    db: &mut Connection,
+    me: Writer,
+    lane: u16,
+    fence: MoveFence,
+    epoch: u64,
+    limit: u64,
+) -> Result<Option<SlotRow>, TransferError> {
+    let transaction = begin(db)?;
+    must_be_writer(&transaction, lane, me)?;
+    let stands = slot_row(&transaction, fence.slot)?;
+    let slot = Slot::new(fence.slot.into()).zip(fence.emptied(stands, epoch));
+    let Some((slot, emptied)) = slot else { return Err(TransferError::Refused { stands }) };
+    let ids = slot.ids();
+    let mut left = limit.max(1);
+    for sql in PURGES {
+        let values = (bits(*ids.start()), bits(*ids.end()), bound(left));
+        let deleted = transaction.prepare_cached(sql)?.execute(values)?;
+        left = left.saturating_sub(u64::try_from(deleted).unwrap_or(left));
+        if left == 0 {
+            transaction.commit()?;
+            return Ok(None);
+        }
+    }
+    transaction.execute("DELETE FROM imports WHERE slot = ?", [fence.slot])?;
+    put_slot(&transaction, &emptied)?;
+    transaction.commit()?;
+    Ok(Some(emptied))
+}

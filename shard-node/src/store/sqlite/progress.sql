@@ -1,0 +1,3 @@
+SELECT slot, move_id, attempt, step, entity, continuation, copied_rows, copied_bytes
+FROM imports
+WHERE slot = ?
