@@ -60,6 +60,7 @@ impl Node {
         cursors: Arc<dyn Cursors>,
         lifecycle: Lifecycle,
     ) -> anyhow::Result<(Arc<Node>, mpsc::Receiver<Repair>)> {
+        crate::metrics::describe_all();
         let boot = rand::random::<u64>() | 1;
         let hello = NodeHello { node: config.node.clone(), boot };
         let passwords = Passwords::new(config.password_cost, config.passwords_at_a_time)

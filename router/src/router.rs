@@ -77,6 +77,7 @@ impl Router {
         lifecycle: &Lifecycle,
         health: &Health,
     ) -> Arc<Router> {
+        crate::metrics::describe_all();
         let Outside { catalog, shards, bus, presence } = outside;
         let me = catalog::Router { id: identity.id, address: identity.address };
         let map = Arc::new(SlotMap::default());

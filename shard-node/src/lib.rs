@@ -60,6 +60,7 @@ impl ShardNode {
         lifecycle: &Lifecycle,
         health: &Health,
     ) -> Arc<ShardNode> {
+        metrics::describe_all();
         let serving = Arc::new(ArcSwapOption::empty());
         let (topic, partitions) = (Arc::clone(&bus), config.partitions.count());
         let life = WriterLife {

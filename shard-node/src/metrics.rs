@@ -2,30 +2,32 @@
 
 use metrics::{Counter, Gauge, Histogram, counter, gauge, histogram};
 
-/// From the first statement of a commit to its outcome; label lane.
-pub(crate) const COMMIT_SECONDS: &str = "shardline_shard_node_commit_seconds";
-/// Messages and changes of one commit; label lane.
-pub(crate) const BATCH_CALLS: &str = "shardline_shard_node_batch_rows";
-/// Messages stored and acknowledged; label lane.
-pub(crate) const MESSAGES: &str = "shardline_shard_node_messages_total";
-/// Calls refused by a lane; label lane.
-pub(crate) const REFUSALS: &str = "shardline_shard_node_refusals_total";
-/// Commits that did not go well; labels lane, outcome (stale, duplicate, not_stored, unknown).
-pub(crate) const FAILED_COMMITS: &str = "shardline_shard_node_failed_commits_total";
-/// Calls waiting when a lane took its batch; label lane.
-pub(crate) const LANE_QUEUE: &str = "shardline_shard_node_lane_queue_calls";
-/// Committed, but not yet on the bus; label lane.
-pub(crate) const RELAY_LAG: &str = "shardline_shard_node_relay_lag_rows";
-/// Facts that wait for their user's shard.
-pub(crate) const OUTBOX: &str = "shardline_shard_node_outbox_rows";
-/// Slots this shard owns.
-pub(crate) const SLOTS_OWNED: &str = "shardline_shard_node_owned_slots";
-/// Calls that wait for the catalog's word on their slot.
-pub(crate) const WAITING_CALLS: &str = "shardline_shard_node_waiting_calls";
-/// Entities in memory, in bytes, roughly; label lane.
-pub(crate) const CACHE_BYTES: &str = "shardline_shard_node_cache_bytes";
-/// Reads being answered.
-pub(crate) const READS: &str = "shardline_shard_node_running_reads";
+shardline_daemon::metric_names! {
+    /// From the first statement of a commit to its outcome; label lane.
+    COMMIT_SECONDS = "shardline_shard_node_commit_seconds";
+    /// Messages and changes of one commit; label lane.
+    BATCH_CALLS = "shardline_shard_node_batch_rows";
+    /// Messages stored and acknowledged; label lane.
+    MESSAGES = "shardline_shard_node_messages_total";
+    /// Calls refused by a lane; label lane.
+    REFUSALS = "shardline_shard_node_refusals_total";
+    /// Commits that did not go well; labels lane, outcome (stale, duplicate, not_stored, unknown).
+    FAILED_COMMITS = "shardline_shard_node_failed_commits_total";
+    /// Calls waiting when a lane took its batch; label lane.
+    LANE_QUEUE = "shardline_shard_node_lane_queue_calls";
+    /// Committed, but not yet on the bus; label lane.
+    RELAY_LAG = "shardline_shard_node_relay_lag_rows";
+    /// Facts that wait for their user's shard.
+    OUTBOX = "shardline_shard_node_outbox_rows";
+    /// Slots this shard owns.
+    SLOTS_OWNED = "shardline_shard_node_owned_slots";
+    /// Calls that wait for the catalog's word on their slot.
+    WAITING_CALLS = "shardline_shard_node_waiting_calls";
+    /// Entities in memory, in bytes, roughly; label lane.
+    CACHE_BYTES = "shardline_shard_node_cache_bytes";
+    /// Reads being answered.
+    READS = "shardline_shard_node_running_reads";
+}
 
 /// A lane's handles, looked up once.
 pub(crate) struct LaneMetrics {

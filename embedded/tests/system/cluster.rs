@@ -8,12 +8,12 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 /// Clear of the ports of `make cluster` and of the tests' own servers.
-const PORT_BASE: u16 = 18_100;
-const SERVICES_PORT_BASE: u16 = 14_100;
+pub(crate) const PORT_BASE: u16 = 18_100;
+pub(crate) const SERVICES_PORT_BASE: u16 = 14_100;
 
 /// A cluster with data of its own, ended when dropped.
-struct Processes {
-    folder: PathBuf,
+pub(crate) struct Processes {
+    pub(crate) folder: PathBuf,
 }
 
 impl Processes {
@@ -35,7 +35,11 @@ impl Processes {
     }
 
     fn run(&self, arguments: &[&str]) {
-        let mut command = Command::new(root().join("deploy/local/cluster.sh"));
+        self.script("cluster.sh", arguments);
+    }
+
+    pub(crate) fn script(&self, name: &str, arguments: &[&str]) {
+        let mut command = Command::new(root().join("deploy/local").join(name));
         command.args(arguments).stdin(Stdio::null()).stdout(Stdio::null());
         for (name, value) in [
             ("SHARDLINE_CLUSTER", self.folder.as_os_str().to_owned()),
@@ -43,6 +47,9 @@ impl Processes {
             ("SHARDLINE_BUILD", "no".into()),
             ("SHARDLINE_CLUSTER_PORT_BASE", PORT_BASE.to_string().into()),
             ("SHARDLINE_CLUSTER_SERVICES_BASE", SERVICES_PORT_BASE.to_string().into()),
+            ("SHARDLINE_RUN", self.folder.join("services").into_os_string()),
+            ("SHARDLINE_PORT_BASE", SERVICES_PORT_BASE.to_string().into()),
+            ("SHARDLINE_PROMETHEUS_CONFIG", self.prometheus_config().into_os_string()),
         ] {
             command.env(name, value);
         }
@@ -50,8 +57,8 @@ impl Processes {
         for name in ["MYSQL_URL", "MARIADB_URL", "KAFKA", "REDIS", "PROMETHEUS"] {
             command.env_remove(format!("SHARDLINE_TEST_{name}"));
         }
-        let status = command.status().expect("cluster.sh can be run");
-        assert!(status.success(), "cluster.sh {arguments:?}: {status}");
+        let status = command.status().expect("the script can be run");
+        assert!(status.success(), "{name} {arguments:?}: {status}");
     }
 }
 
@@ -95,6 +102,8 @@ async fn a_cluster_plays_every_scene_and_survives_its_faults() {
     scenes::members_come_and_go(&place).await;
     scenes::an_ended_session_is_closed(&place).await;
     bad_input::gets_an_error_and_costs_nothing(&place).await;
+
+    processes.are_scraped().await;
 
     for process in ["conn-node-2", "router-1", "router-2", "shard-node-0", "shard-node-1"] {
         a_killed_process_loses_nothing(&processes, &place, process).await;

@@ -5,4 +5,5 @@ mod bad_input;
 mod cluster;
 mod embedded;
 mod person;
+mod prometheus;
 mod scenes;

@@ -78,6 +78,7 @@ impl Link {
         system: &'static str,
         settings: &RedisSettings,
     ) -> Result<Link, RedisSettingsError> {
+        crate::metrics::describe_all();
         let wrong = |error: &dyn std::fmt::Display| RedisSettingsError(error.to_string());
         let config = AsyncConnectionConfig::new()
             .set_connection_timeout(Some(settings.write_time))

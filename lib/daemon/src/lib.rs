@@ -7,6 +7,6 @@ pub mod clock;
 pub mod config;
 pub mod health;
 pub mod lifecycle;
-mod metrics;
+pub mod metrics;
 pub mod process;
 pub mod telemetry;

@@ -1,17 +1,39 @@
-//! Names of this crate's metrics, and what the operating system says about the process.
+//! How a crate names and describes its metrics; this crate's own, and what the operating system says
+//! about the process.
 
 use metrics::{counter, gauge};
 use std::fs;
 
-/// Running tasks, by name.
-pub(crate) const TASKS: &str = "shardline_daemon_tasks";
-/// 1, with the version as a label.
-pub(crate) const BUILD: &str = "shardline_daemon_build_info";
+/// Constants with the names of a crate's metrics, and `describe_all()`, which gives the recorder each
+/// one's comment as its help text. Call it once, after the recorder is installed.
+#[macro_export]
+macro_rules! metric_names {
+    ($($(#[doc = $help:literal])+ $name:ident = $text:literal;)*) => {
+        $($(#[doc = $help])+ pub(crate) const $name: &str = $text;)*
 
-// The names every Prometheus client library uses for these.
-const CPU: &str = "process_cpu_seconds_total";
-const MEMORY: &str = "process_resident_memory_bytes";
-const FILES: &str = "process_open_fds";
+        pub(crate) fn describe_all() {
+            $($crate::metrics::describe($text, concat!($($help),+));)*
+        }
+    };
+}
+
+/// The help text of one metric. The recorder keeps it by name, whatever the metric's kind.
+pub fn describe(name: &'static str, help: &'static str) {
+    metrics::describe_gauge!(name, help.trim());
+}
+
+metric_names! {
+    /// Running tasks, by name.
+    TASKS = "shardline_daemon_tasks";
+    /// 1, with the version as a label.
+    BUILD = "shardline_daemon_build_info";
+    /// CPU time of this process in user and kernel mode, in seconds.
+    CPU = "process_cpu_seconds_total";
+    /// Resident memory of this process, in bytes.
+    MEMORY = "process_resident_memory_bytes";
+    /// Open file descriptors of this process.
+    FILES = "process_open_fds";
+}
 
 /// The kernel reports CPU time to user space in hundredths of a second on every architecture.
 const TICKS_PER_SECOND: u64 = 100;

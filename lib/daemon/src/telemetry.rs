@@ -101,6 +101,7 @@ pub fn init(settings: &TelemetrySettings) -> Result<(), TelemetryError> {
 
     let handle = recorder()?.install_recorder()?;
     METRICS.get_or_init(|| handle);
+    crate::metrics::describe_all();
     metrics::gauge!(BUILD, "version" => env!("CARGO_PKG_VERSION")).set(1.0);
     Ok(())
 }

@@ -109,6 +109,7 @@ pub struct KafkaBus {
 impl KafkaBus {
     /// Connects by itself, in the background.
     pub fn new(settings: KafkaSettings) -> Result<KafkaBus, KafkaSettingsError> {
+        crate::metrics::describe_all();
         let topic = Arc::new(Topic::new(settings.clone()));
         let producer = new_producer(&settings, &topic)?;
         // A wrong property shall be known now, not when the first reader starts.

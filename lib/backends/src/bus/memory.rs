@@ -78,6 +78,7 @@ impl Log {
 impl MemoryBus {
     #[expect(clippy::new_without_default, reason = "a second one would be another bus")]
     pub fn new() -> MemoryBus {
+        crate::metrics::describe_all();
         let shared = Shared { state: Mutex::default(), changed: watch::Sender::new(0) };
         MemoryBus { shared: Arc::new(shared) }
     }
