@@ -15,6 +15,8 @@ mod report;
 mod row;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod walk;
 
 pub use arrow::{Arrow, Entry, NotAsExpected, SlotEffect};
 pub use decide::{Blocked, Checks, Decision, Facts, decide};

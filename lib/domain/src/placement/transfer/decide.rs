@@ -128,13 +128,8 @@ impl Seen<'_> {
         if matches!(self.present.wish, Wish::Abort | Wish::Reverse) {
             return self.abort(AbortReason::Operator);
         }
-        if self.target == Standing::Moved
-            || self.target == Standing::Empty
-            || self.progress.mismatched
-        {
-            let mismatch = self.progress.mismatched;
-            let lost = AbortReason::CopyLost;
-            return self.abort(if mismatch { AbortReason::Mismatch } else { lost });
+        if let Some(failed) = self.failed() {
+            return self.abort(failed);
         }
         if self.present.wish == Wish::Pause {
             let hold = (self.target == Standing::Importing).then_some(Task::Hold);
@@ -265,14 +260,21 @@ impl Seen<'_> {
         if matches!(self.present.wish, Wish::Abort | Wish::Reverse) {
             return Some(self.abort(AbortReason::Operator));
         }
-        if matches!(self.target, Standing::Moved | Standing::Empty) {
-            return Some(self.abort(AbortReason::CopyLost));
-        }
-        if self.progress.mismatched {
-            return Some(self.abort(AbortReason::Mismatch));
+        if let Some(failed) = self.failed() {
+            return Some(self.abort(failed));
         }
         let too_long = FREEZE_TIME_MAX <= self.facts.writes_wait;
         too_long.then(|| self.abort(AbortReason::FrozenTooLong))
+    }
+
+    /// Whether this attempt cannot end well.
+    fn failed(&self) -> Option<AbortReason> {
+        match self.target {
+            Standing::Moved | Standing::Empty | Standing::Quarantined => {
+                Some(AbortReason::CopyLost)
+            }
+            _ => self.progress.mismatched.then_some(AbortReason::Mismatch),
+        }
     }
 
     fn copy(&self, blocked: Blocked) -> Decision {

@@ -87,9 +87,11 @@ fn hear_others(row: SlotRow, me: ShardId, word: &Word) -> Result<SlotRow, Refuse
         (SlotState::Owned, _) if row.epoch < word.epoch => {
             Ok(SlotRow { state: SlotState::Quarantined, epoch: word.epoch, ..row })
         }
+        // A target keeps what it has as long as its attempt may still flip: the proof that nothing is
+        // missing may be on its way to the coordinator.
         (SlotState::Quarantined, Some(held))
             if (row.move_id, row.attempt) <= (held.move_id, held.attempt)
-                && (held.source == me || held.target == me) =>
+                && (held.source == me || held.target == me && held.phase == Phase::Aborting) =>
         {
             Ok(of(held, SlotState::Moved, word.epoch))
         }

@@ -152,7 +152,7 @@ fn discard(row: SlotRow, order: &Order) -> Result<SlotRow, Refused> {
             Ok(of(order, SlotState::Moved, epoch))
         }
         // The target of a reverse that never began; or what a quarantine left.
-        SlotState::Following | SlotState::Moved if row.epoch <= order.epoch => {
+        SlotState::Following | SlotState::Moved if row.epoch <= order.epoch.next() => {
             Ok(of(order, SlotState::Moved, epoch))
         }
         state => Err(Refused::State(state)),

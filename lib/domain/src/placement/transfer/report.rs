@@ -20,7 +20,7 @@ pub enum Standing {
     Importing,
     /// Old source: it keeps up with the new owner.
     Following,
-    /// Not owned, and what is left may be deleted by this attempt.
+    /// Not owned, and what is left has to be deleted first.
     Moved,
     /// Nothing is left, and this attempt will not begin again.
     Empty,
@@ -46,7 +46,7 @@ fn of_row(row: &SlotRow, epoch: Epoch, move_id: MoveId, attempt: Attempt) -> Sta
         SlotState::Frozen if mine && row.epoch == epoch => Standing::Frozen,
         SlotState::Importing if mine => Standing::Importing,
         SlotState::Following if mine => Standing::Following,
-        SlotState::Moved if mine => Standing::Moved,
+        SlotState::Moved => Standing::Moved,
         SlotState::Empty if mine => Standing::Empty,
         SlotState::Quarantined => Standing::Quarantined,
         _ => Standing::Other,

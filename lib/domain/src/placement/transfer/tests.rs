@@ -305,3 +305,33 @@ fn a_slot_that_is_followed_goes_back_or_finishes_first() {
     assert_eq!((back.source, back.target, back.phase), (B, A, Phase::CatchingUp));
     assert_eq!(back.slots[0].epoch, E1);
 }
+
+#[test]
+fn leftovers_on_a_target_end_an_attempt_whoever_they_are_from() {
+    let leftover = (row(SlotState::Moved, E0), E1);
+    let next = FIRST.next();
+    let standing = standing([leftover], ID, next);
+    assert_eq!(standing, Standing::Moved);
+    let again = Move { attempt: next, ..moving(Phase::Preparing) };
+    let target = Report { attempt: next, ..report(standing, Progress::default()) };
+    let lost = Some((Phase::Aborting, Some(AbortReason::CopyLost)));
+    assert_eq!(next_phase(decide(&again, None, Some(&target), &FACTS)), lost);
+}
+
+#[test]
+fn a_quarantined_target_lets_go_of_its_copy_only_after_an_abort() {
+    let held = quarantined(row(SlotState::Importing, E0));
+    let frozen = Entry { owner: A, epoch: E0, held_by: Some(ID) };
+    let word = frozen.word(Some(&moving(Phase::Frozen)));
+    assert_eq!(hear(held, B, &word), Ok(held), "the flip may be on its way");
+    let flipped = Entry { owner: B, epoch: E1, held_by: Some(ID) };
+    let word = flipped.word(Some(&moving(Phase::Flipped)));
+    assert_eq!(hear(held, B, &word), Ok(row(SlotState::Owned, E1)));
+    let aborted = Entry { owner: A, epoch: E1, held_by: Some(ID) };
+    let word = aborted.word(Some(&moving(Phase::Aborting)));
+    let given_up = hear(held, B, &word);
+    assert_eq!(given_up, Ok(row(SlotState::Moved, E1)));
+    let discarded = obey(row(SlotState::Moved, E1), 0, &order(Task::Discard));
+    assert_eq!(discarded, given_up, "the order is of before the abort's epoch");
+    assert!(may_purge(&row(SlotState::Moved, E1), ID, FIRST, E0));
+}
