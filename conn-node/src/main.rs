@@ -7,36 +7,38 @@ use shardline_backends::presence::Presence;
 use shardline_backends::presence::memory::MemoryPresence;
 use shardline_conn_node::ConnNode;
 use shardline_conn_node::config::Config;
-use shardline_daemon::config::Settings;
+use shardline_daemon::config::{Settings, TrustTexts};
 use shardline_daemon::process;
-use shardline_wire::link::{RouterLinks, Secret};
+use shardline_wire::link::{RouterLinks, Trust};
 use std::process::ExitCode;
 use std::sync::Arc;
 
 struct ProcessConfig {
     node: Config,
-    /// Shown to routers.
-    secret: String,
+    /// Shown to routers; None only while mistakes are collected.
+    trust: Option<Trust>,
     redis: String,
 }
 
 fn read(settings: &mut Settings) -> ProcessConfig {
     let is_local = settings.peek("profile").is_none_or(|profile| profile == "local");
-    let config = ProcessConfig {
+    let trust = TrustTexts::read(settings).and_then(|texts| {
+        let tls = texts.tls.as_ref();
+        let tls = tls.map(|tls| [&*tls.authority, &*tls.certificate, &*tls.key]);
+        let trust = Trust::parse(&texts.secret, tls);
+        trust.map_err(|error| settings.problem(error.setting(), error)).ok()
+    });
+    ProcessConfig {
         node: Config::read(settings, is_local),
-        secret: settings.required("secret", "by which our processes know each other"),
+        trust,
         redis: settings.required("redis", "redis://host:port, or memory if this node is alone"),
-    };
-    if !config.secret.is_empty() && Secret::new(&config.secret).is_none() {
-        settings.problem("secret", "it has characters other than visible ASCII");
     }
-    config
 }
 
 fn main() -> ExitCode {
     process::main("conn-node", read, |config, process| async move {
-        let secret = Secret::new(&config.secret).context("the secret was checked")?;
-        let connect = Arc::new(RouterLinks::new(secret));
+        let trust = config.trust.context("the settings were checked")?;
+        let connect = Arc::new(RouterLinks::new(trust));
         let (presence, cursors) = outside(&config.redis)?;
         let (lifecycle, health) = (&process.lifecycle, &process.health);
         ConnNode::start(config.node, connect, presence, cursors, lifecycle, health).await?;

@@ -2,9 +2,9 @@
 
 use crate::coordinator::initial::InitialShards;
 use crate::router::Identity;
-use shardline_daemon::config::Settings;
+use shardline_daemon::config::{Settings, TrustTexts};
 use shardline_domain::slot::Partitions;
-use shardline_wire::link::Secret;
+use shardline_wire::link::Trust;
 use std::net::SocketAddr;
 
 /// Bus partitions; fixed for the topic's life.
@@ -24,8 +24,8 @@ pub struct Config {
     pub partitions: u32,
     /// What an empty catalog begins with.
     pub initial_shards: InitialShards,
-    /// By which our processes know each other. Not shown.
-    pub secret: Hidden,
+    /// By which our processes know each other; None only while mistakes are collected.
+    pub trust: Option<Trust>,
 }
 
 /// Where the catalog's database is. Not shown: a URL may hold a password.
@@ -37,22 +37,12 @@ pub enum CatalogPlace {
     Sqlite(String),
 }
 
-/// A text that no log shows.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Hidden(pub String);
-
 impl std::fmt::Debug for CatalogPlace {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(match self {
             CatalogPlace::Mysql(_) => "Mysql(…)",
             CatalogPlace::Sqlite(_) => "Sqlite(…)",
         })
-    }
-}
-
-impl std::fmt::Debug for Hidden {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Hidden")
     }
 }
 
@@ -85,10 +75,12 @@ impl Config {
         let initial_shards = settings
             .optional("initial-shards", "what an empty catalog begins with: 0,1 or 0:100,1:50")
             .unwrap_or_else(|| InitialShards(Vec::new()));
-        let secret: String = settings.required("secret", "by which our processes know each other");
-        if !secret.is_empty() && Secret::new(&secret).is_none() {
-            settings.problem("secret", "it has characters other than visible ASCII");
-        }
+        let trust = TrustTexts::read(settings).and_then(|texts| {
+            let tls = texts.tls.as_ref();
+            let tls = tls.map(|tls| [&*tls.authority, &*tls.certificate, &*tls.key]);
+            let trust = Trust::parse(&texts.secret, tls);
+            trust.map_err(|error| settings.problem(error.setting(), error)).ok()
+        });
         Config {
             identity,
             listen,
@@ -102,7 +94,7 @@ impl Config {
             redis: settings.required("redis", "redis://host:port"),
             partitions,
             initial_shards,
-            secret: Hidden(secret),
+            trust,
         }
     }
 }
@@ -110,6 +102,7 @@ impl Config {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use shardline_daemon::config::Sources;
 
     #[test]
     fn a_catalog_is_a_server_or_a_file() {
@@ -124,7 +117,23 @@ mod tests {
     #[test]
     fn nothing_secret_is_shown() {
         let catalog = CatalogPlace::parse("mysql://root:password@host/db");
-        let shown = format!("{catalog:?} {:?}", Hidden("password".to_owned()));
+        let trust = Trust::parse("password", None).expect("plain text");
+        let shown = format!("{catalog:?} {trust:?}");
         assert!(!shown.contains("password"));
+    }
+
+    #[test]
+    fn certificates_that_are_none_are_mistakes_of_the_settings() {
+        let args = ["--secret", "s", "--tls-ca", "a", "--tls-cert", "b", "--tls-key", "c"];
+        let sources = Sources {
+            args: args.map(str::to_owned).to_vec(),
+            env: Vec::new(),
+            read_file: |_| Ok("not a certificate".to_owned()),
+        };
+        let mut settings = Settings::new("router", sources);
+        assert!(Config::read(&mut settings).trust.is_none());
+        let problems = settings.finish().expect_err("it does not start").to_string();
+        let expected = "tls-ca: the authority's file has no PEM certificate";
+        assert!(problems.lines().any(|line| line == expected), "{problems}");
     }
 }

@@ -14,7 +14,7 @@ use shardline_router::config::{CatalogPlace, Config};
 use shardline_router::coordinator::Coordinator;
 use shardline_router::router::{Outside, Router};
 use shardline_router::server::{self, Services};
-use shardline_wire::link::{Secret, ShardLinks};
+use shardline_wire::link::ShardLinks;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
@@ -27,7 +27,7 @@ fn main() -> ExitCode {
 
 async fn start(config: Config, process: Process) -> anyhow::Result<()> {
     let Process { lifecycle, health } = process;
-    let secret = Secret::new(&config.secret.0).context("the secret was checked")?;
+    let trust = config.trust.clone().context("the settings were checked")?;
     let partitions = Partitions::new(config.partitions).context("the partitions were checked")?;
     let (bus, presence) = (bus(&config.kafka)?, presence(&config.redis)?);
     // Bound first: a taken port is known before anything is waited for.
@@ -38,7 +38,7 @@ async fn start(config: Config, process: Process) -> anyhow::Result<()> {
 
     let outside = Outside {
         catalog: catalog.clone(),
-        shards: Arc::new(ShardLinks::new(secret.clone())),
+        shards: Arc::new(ShardLinks::new(trust.clone())),
         bus,
         presence,
     };
@@ -54,7 +54,7 @@ async fn start(config: Config, process: Process) -> anyhow::Result<()> {
     let catalog_service = Arc::new(CatalogService::new(catalog.clone(), router.clone()));
     let admin = Admin::new(catalog, router.clone(), router.clone(), coordinator, partitions);
     let stopped = router.stopped();
-    let services = Services { router, catalog: catalog_service, admin: Arc::new(admin), secret };
+    let services = Services { router, catalog: catalog_service, admin: Arc::new(admin), trust };
     let failing = lifecycle.clone();
     lifecycle.run("server", async move {
         if let Err(error) = server::serve(listener, services, stopped).await {

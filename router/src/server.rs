@@ -2,7 +2,7 @@
 
 use shardline_wire::admin::AdminApi;
 use shardline_wire::call::{Catalog, RouterAccept};
-use shardline_wire::link::{self, AdminServer, CatalogServer, RouterServer, Secret};
+use shardline_wire::link::{AdminServer, CatalogServer, RouterServer, Trust};
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,7 +19,7 @@ pub struct Services {
     pub router: Arc<dyn RouterAccept>,
     pub catalog: Arc<dyn Catalog>,
     pub admin: Arc<dyn AdminApi>,
-    pub secret: Secret,
+    pub trust: Trust,
 }
 
 /// Serves until `stop`, then ends the streams and lets calls finish for a moment.
@@ -28,15 +28,17 @@ pub async fn serve(
     services: Services,
     stop: CancellationToken,
 ) -> io::Result<()> {
-    let Services { router, catalog, admin, secret } = services;
+    let Services { router, catalog, admin, trust } = services;
     if let Ok(address) = listener.local_addr() {
         info!(%address, "listens for conn-nodes, shard-nodes and shardctl");
     }
     let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
-    let serving = link::server()
-        .add_service(RouterServer::service(router, &secret, stop.clone()))
-        .add_service(CatalogServer::service(catalog, &secret))
-        .add_service(AdminServer::service(admin, &secret))
+    let serving = trust
+        .server()
+        .map_err(io::Error::other)?
+        .add_service(RouterServer::service(router, &trust, stop.clone()))
+        .add_service(CatalogServer::service(catalog, &trust))
+        .add_service(AdminServer::service(admin, &trust))
         .serve_with_incoming_shutdown(incoming, stop.clone().cancelled_owned());
     let overdue = async {
         stop.cancelled().await;

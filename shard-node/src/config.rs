@@ -1,8 +1,8 @@
 //! What a shard-node has to be told.
 
-use shardline_daemon::config::Settings;
+use shardline_daemon::config::{Settings, TrustTexts};
 use shardline_domain::slot::{Partitions, SLOTS};
-use shardline_wire::link::Secret;
+use shardline_wire::link::Trust;
 use std::net::SocketAddr;
 
 /// Lanes of a shard on a database server: enough that one waits for its commit while others decide.
@@ -70,7 +70,8 @@ pub struct ProcessConfig {
     /// host:port, comma-separated.
     pub kafka: String,
     pub routers: Vec<String>,
-    pub secret: Hidden,
+    /// By which our processes know each other; None only while mistakes are collected.
+    pub trust: Option<Trust>,
 }
 
 /// Where the shard's database is. Not shown: a URL may hold a password.
@@ -82,22 +83,12 @@ pub enum Database {
     Sqlite(String),
 }
 
-/// A text that no log shows.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Hidden(pub String);
-
 impl std::fmt::Debug for Database {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(match self {
             Database::Mysql(_) => "Mysql(…)",
             Database::Sqlite(_) => "Sqlite(…)",
         })
-    }
-}
-
-impl std::fmt::Debug for Hidden {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Hidden")
     }
 }
 
@@ -133,10 +124,12 @@ impl ProcessConfig {
         let cache_mib = settings.or("cache-mib", CACHE_MIB_DEFAULT, "memory for chats and users");
         let kafka = settings.required("kafka", "host:port of brokers, comma-separated");
         let routers: String = settings.required("routers", "host:port of some, comma-separated");
-        let secret: String = settings.required("secret", "by which our processes know each other");
-        if !secret.is_empty() && Secret::new(&secret).is_none() {
-            settings.problem("secret", "it has characters other than visible ASCII");
-        }
+        let trust = TrustTexts::read(settings).and_then(|texts| {
+            let tls = texts.tls.as_ref();
+            let tls = tls.map(|tls| [&*tls.authority, &*tls.certificate, &*tls.key]);
+            let trust = Trust::parse(&texts.secret, tls);
+            trust.map_err(|error| settings.problem(error.setting(), error)).ok()
+        });
 
         let advertise = advertise.unwrap_or_else(|| listen.to_string());
         let mut node = Config::new(shard, name, advertise);
@@ -150,7 +143,7 @@ impl ProcessConfig {
             Err(error) => settings.problem("partitions", error),
         }
         let routers = routers.split(',').map(|one| one.trim().to_owned()).collect();
-        ProcessConfig { node, listen, database, kafka, routers, secret: Hidden(secret) }
+        ProcessConfig { node, listen, database, kafka, routers, trust }
     }
 }
 
@@ -170,7 +163,8 @@ mod tests {
     #[test]
     fn nothing_secret_is_shown() {
         let database = Database::parse("mysql://root:password@host/db");
-        let shown = format!("{database:?} {:?}", Hidden("password".to_owned()));
+        let trust = Trust::parse("password", None).expect("plain text");
+        let shown = format!("{database:?} {trust:?}");
         assert!(!shown.contains("password"));
     }
 

@@ -8,7 +8,7 @@ use shardline_daemon::process::{self, Process};
 use shardline_shard_node::config::{Database, ProcessConfig};
 use shardline_shard_node::store::{Store, StoreError};
 use shardline_shard_node::{ShardNode, server};
-use shardline_wire::link::{CatalogClient, Secret};
+use shardline_wire::link::CatalogClient;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,9 +20,9 @@ fn main() -> ExitCode {
 
 async fn start(config: ProcessConfig, process: Process) -> anyhow::Result<()> {
     let Process { lifecycle, health } = process;
-    let secret = Secret::new(&config.secret.0).context("the secret was checked")?;
+    let trust = config.trust.clone().context("the settings were checked")?;
     let bus = bus(&config.kafka)?;
-    let catalog = CatalogClient::new(&config.routers, secret.clone())
+    let catalog = CatalogClient::new(&config.routers, trust.clone())
         .context("`routers` has something that is no address")?;
     // Bound first: a taken port is known before anything is waited for.
     let listener = TcpListener::bind(config.listen)
@@ -34,7 +34,7 @@ async fn start(config: ProcessConfig, process: Process) -> anyhow::Result<()> {
     let stopped = node.stopped();
     let failing = lifecycle.clone();
     lifecycle.run("server", async move {
-        if let Err(error) = server::serve(listener, node, secret, stopped).await {
+        if let Err(error) = server::serve(listener, node, trust, stopped).await {
             failing.fail(format!("the server ended: {error}"));
         }
     });

@@ -1,7 +1,7 @@
 //! A shard-node's network face: one port for routers.
 
 use shardline_wire::call::Shard;
-use shardline_wire::link::{self, Secret, ShardServer};
+use shardline_wire::link::{ShardServer, Trust};
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,15 +16,17 @@ const GRACE: Duration = Duration::from_secs(1);
 pub async fn serve(
     listener: TcpListener,
     shard: Arc<dyn Shard>,
-    secret: Secret,
+    trust: Trust,
     stopped: CancellationToken,
 ) -> io::Result<()> {
     if let Ok(address) = listener.local_addr() {
         tracing::info!(%address, "listens for routers");
     }
     let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
-    let serving = link::server()
-        .add_service(ShardServer::service(shard, &secret, stopped.clone()))
+    let serving = trust
+        .server()
+        .map_err(io::Error::other)?
+        .add_service(ShardServer::service(shard, &trust, stopped.clone()))
         .serve_with_incoming_shutdown(incoming, stopped.clone().cancelled_owned());
     let overdue = async {
         stopped.cancelled().await;

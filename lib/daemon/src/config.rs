@@ -7,12 +7,16 @@
 
 mod setting;
 mod sources;
+mod trust;
 
 pub use setting::{Setting, Span};
 pub use sources::Sources;
+pub use trust::{TlsTexts, TrustTexts};
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
+use std::io;
+use std::path::Path;
 use thiserror::Error;
 
 /// A process's settings while they are being read.
@@ -29,6 +33,7 @@ pub struct Settings {
     known: Vec<Known>,
     problems: Vec<String>,
     wants: Option<Wants>,
+    read_file: fn(&Path) -> io::Result<String>,
 }
 
 /// A value as it was written, and where.
@@ -84,6 +89,7 @@ impl Settings {
             known: Vec::new(),
             problems: Vec::new(),
             wants: None,
+            read_file: sources.read_file,
         };
         let (flags, wants) = sources::flags(&sources.args, &mut settings.problems);
         settings.wants = wants;
@@ -121,6 +127,14 @@ impl Settings {
 
     pub fn optional<T: Setting>(&mut self, key: &str, doc: &'static str) -> Option<T> {
         self.take(key, doc, String::new())
+    }
+
+    /// The contents of the file that the key names; None if it names none or one that cannot be read,
+    /// which is noted.
+    pub fn file(&mut self, key: &str, doc: &'static str) -> Option<String> {
+        let path: String = self.optional(key, doc)?;
+        let text = (self.read_file)(Path::new(&path));
+        text.map_err(|error| self.problem(key, format!("{path}: {error}"))).ok()
     }
 
     /// What is written for a key that another part reads, for a default that depends on it.
@@ -303,6 +317,24 @@ mod tests {
             assert_eq!(problems.len(), 1, "{problems:?}");
             assert!(problems[0].starts_with(&format!("config: {path}")), "{problems:?}");
         }
+    }
+
+    #[test]
+    fn certificates_are_given_all_or_none() {
+        let check = |args: &[&str], expected: &[&str]| {
+            let mut s = settings(&[&["--secret", "s"], args].concat(), &[]);
+            let texts = TrustTexts::read(&mut s);
+            assert_eq!(problems(s), expected);
+            texts.map(|texts| texts.tls.is_some())
+        };
+        assert_eq!(check(&[], &[]), Some(false));
+        let all = ["--tls-ca", "good.toml", "--tls-cert", "good.toml", "--tls-key", "good.toml"];
+        assert_eq!(check(&all, &[]), Some(true));
+        let missing = "missing; tls-ca, tls-cert and tls-key go together";
+        let (ca, key) = (format!("tls-ca: {missing}"), format!("tls-key: {missing}"));
+        assert_eq!(check(&all[2..4], &[&ca, &key]), None);
+        let unreadable = [&all[..5], &["nowhere.pem"]].concat();
+        assert_eq!(check(&unreadable, &["tls-key: nowhere.pem: entity not found"]), None);
     }
 
     #[test]

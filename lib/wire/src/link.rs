@@ -5,7 +5,8 @@
 //! A call that a peer never answers is answered in its place after its time. Whatever waits on a
 //! stream is bounded in number and in bytes; beyond that calls are refused and pushes are lost, of
 //! which the conn-node is told (`Behind`).
-//! Services know each other by a shared secret in the metadata of every stream and call.
+//! Services know each other by a shared secret in the metadata of every stream and call, and by
+//! certificates where they do not talk on loopback.
 
 mod admin;
 mod answers;
@@ -20,6 +21,8 @@ mod router_server;
 mod secret;
 mod shard_client;
 mod shard_server;
+mod tls;
+mod trust;
 
 pub use admin::AdminServer;
 pub use catalog::{CatalogClient, CatalogServer};
@@ -30,12 +33,13 @@ pub use router_server::RouterServer;
 pub use secret::Secret;
 pub use shard_client::ShardLinks;
 pub use shard_server::ShardServer;
+pub use tls::{TLS_NAME, Tls, TlsError};
+pub use trust::{Trust, TrustError};
 
 use std::future::Future;
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
-use tonic::Status;
-use tonic::transport::{Channel, Endpoint};
+use tonic::transport::Endpoint;
 
 /// A batch of the largest pages fits; anything larger is a defect, not a message.
 const MESSAGE_BYTES_MAX: usize = 16 * 1024 * 1024;
@@ -49,8 +53,8 @@ const RECONNECT_FIRST: Duration = Duration::from_millis(20);
 const RECONNECT_MAX: Duration = Duration::from_secs(1);
 
 /// How to reach `address` ("host:port").
-fn endpoint(address: &str) -> Result<Endpoint, tonic::transport::Error> {
-    Ok(Endpoint::from_shared(format!("http://{address}"))?
+fn endpoint(scheme: &str, address: &str) -> Result<Endpoint, tonic::transport::Error> {
+    Ok(Endpoint::from_shared(format!("{scheme}://{address}"))?
         .connect_timeout(CONNECT_TIME_MAX)
         .tcp_nodelay(true)
         .http2_keep_alive_interval(KEEPALIVE_EVERY)
@@ -60,14 +64,8 @@ fn endpoint(address: &str) -> Result<Endpoint, tonic::transport::Error> {
         .initial_connection_window_size(8 * 1024 * 1024))
 }
 
-/// A connection of its own: a stream shares it with nobody.
-async fn connect(address: &str) -> Result<Channel, Status> {
-    let endpoint = endpoint(address).map_err(|e| Status::invalid_argument(e.to_string()))?;
-    endpoint.connect().await.map_err(|e| Status::unavailable(e.to_string()))
-}
-
-/// A server for our services, with the same keepalive as the clients.
-pub fn server() -> tonic::transport::Server {
+/// With the same keepalive as the clients.
+fn server() -> tonic::transport::Server {
     tonic::transport::Server::builder()
         .tcp_nodelay(true)
         .http2_keepalive_interval(Some(KEEPALIVE_EVERY))

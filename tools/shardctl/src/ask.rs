@@ -6,11 +6,11 @@ use shardline_wire::internal::{
     ListNodesAnswer, ListNodesRequest, ListShardsAnswer, ListShardsRequest, ListSlotsAnswer,
     ListSlotsRequest, WhereAnswer, WhereRequest,
 };
+use shardline_wire::link::Trust;
 use std::error::Error;
 use std::time::Duration;
 use thiserror::Error;
 use tokio::time::timeout;
-use tonic::metadata::{Ascii, MetadataValue};
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Code, Request, Response, Status};
 
@@ -37,7 +37,7 @@ fn next(hint: &str) -> String {
 pub(crate) struct Router {
     address: String,
     client: Client,
-    secret: Option<MetadataValue<Ascii>>,
+    trust: Trust,
     patience: Duration,
 }
 
@@ -45,14 +45,13 @@ impl Router {
     /// The first of the routers that takes a connection.
     pub(crate) async fn reach(cli: &Cli) -> Result<Router, AskError> {
         let patience = Duration::from_secs(cli.timeout);
-        let secret = cli.secret.as_deref().filter(|secret| !secret.is_empty());
-        let secret = secret.map(header).transpose()?;
+        let trust = trust(cli)?;
         let mut tried = Vec::new();
         for address in &cli.router {
-            match timeout(patience, connect(address)?.connect()).await {
+            match timeout(patience, connect(&trust, address)?.connect()).await {
                 Ok(Ok(channel)) => {
                     let (address, client) = (address.clone(), Client::new(channel));
-                    return Ok(Router { address, client, secret, patience });
+                    return Ok(Router { address, client, trust, patience });
                 }
                 Ok(Err(error)) => tried.push(format!("{address}: {}", innermost(&error))),
                 Err(_) => tried.push(format!("{address}: no answer in {patience:?}")),
@@ -71,9 +70,7 @@ impl Router {
     {
         let mut request = Request::new(question);
         request.set_timeout(self.patience);
-        if let Some(secret) = &self.secret {
-            request.metadata_mut().insert("authorization", secret.clone());
-        }
+        self.trust.put_on(&mut request);
         match timeout(self.patience, call(self.client.clone(), request)).await {
             Ok(Ok(answer)) => Ok(answer.into_inner()),
             Ok(Err(status)) => Err(self.failed(&status)),
@@ -109,18 +106,31 @@ impl Router {
     }
 }
 
-fn connect(address: &str) -> Result<Endpoint, AskError> {
+fn connect(trust: &Trust, address: &str) -> Result<Endpoint, AskError> {
     let usage =
         |_| AskError::Usage(format!("`{address}` is not a router's address like host:8111"));
-    Endpoint::from_shared(format!("http://{address}")).map_err(usage)
+    trust.endpoint(address).map_err(usage)
 }
 
-fn header(secret: &str) -> Result<MetadataValue<Ascii>, AskError> {
-    let usage =
-        |_| AskError::Usage("the secret has characters other than visible ASCII".to_owned());
-    let mut header: MetadataValue<Ascii> = format!("Bearer {secret}").parse().map_err(usage)?;
-    header.set_sensitive(true);
-    Ok(header)
+/// What we show to routers, and whom we believe.
+fn trust(cli: &Cli) -> Result<Trust, AskError> {
+    let files = [&cli.tls_ca, &cli.tls_cert, &cli.tls_key];
+    let mut texts = Vec::new();
+    for path in files.into_iter().flatten() {
+        let text = std::fs::read_to_string(path);
+        texts.push(text.map_err(|error| AskError::Usage(format!("{}: {error}", path.display())))?);
+    }
+    let tls = match texts.as_slice() {
+        [] => None,
+        [authority, certificate, key] => Some([&**authority, &**certificate, &**key]),
+        _ => {
+            let together = "--tls-ca, --tls-cert and --tls-key go together";
+            return Err(AskError::Usage(together.to_owned()));
+        }
+    };
+    // Without a secret the router says what is missing.
+    let trust = Trust::parse(cli.secret.as_deref().unwrap_or_default(), tls);
+    trust.map_err(|error| AskError::Usage(format!("--{}: {error}", error.setting())))
 }
 
 /// What really happened: transports wrap it several times.

@@ -3,6 +3,7 @@
 use clap::{Parser, Subcommand};
 use clap_complete::Shell;
 use shardline_domain::id::EntityId;
+use std::path::PathBuf;
 use std::str::FromStr;
 
 /// Asks a Shardline cluster how it is.
@@ -28,6 +29,18 @@ pub(crate) struct Cli {
     /// command line is visible to all users of the machine.
     #[arg(long, global = true, env = "SHARDLINE_SECRET", hide_env_values = true)]
     pub(crate) secret: Option<String>,
+
+    /// The authority of the cluster's certificates, a PEM file, if its processes use TLS.
+    #[arg(long, global = true, env = "SHARDLINE_TLS_CA")]
+    pub(crate) tls_ca: Option<PathBuf>,
+
+    /// The certificate to show, a PEM file.
+    #[arg(long, global = true, env = "SHARDLINE_TLS_CERT")]
+    pub(crate) tls_cert: Option<PathBuf>,
+
+    /// The certificate's private key, a PEM file.
+    #[arg(long, global = true, env = "SHARDLINE_TLS_KEY")]
+    pub(crate) tls_key: Option<PathBuf>,
 
     /// How long to wait for an answer, in seconds.
     #[arg(long, global = true, default_value_t = 5, value_parser = clap::value_parser!(u64).range(1..=300))]

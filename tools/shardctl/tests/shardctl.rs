@@ -6,7 +6,7 @@ use shardline_wire::internal::{
     LanePosition, ListNodesAnswer, ListNodesRequest, ListShardsAnswer, ListShardsRequest,
     ListSlotsAnswer, ListSlotsRequest, NodeInfo, ShardInfo, SlotEntry, WhereAnswer, WhereRequest,
 };
-use shardline_wire::link::{AdminServer, Secret, server};
+use shardline_wire::link::{AdminServer, Trust};
 use shardline_wire::refusal::{Code, Refusal};
 use std::ffi::OsString;
 use std::sync::Arc;
@@ -85,12 +85,13 @@ struct Running {
 async fn cluster() -> Running {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let address = listener.local_addr().expect("its address").to_string();
-    let secret = Secret::new(SECRET).expect("a good secret");
+    let trust = Trust::parse(SECRET, None).expect("a good secret");
     let mut tasks = JoinSet::new();
     tasks.spawn(async move {
-        let admin = AdminServer::service(Arc::new(Cluster), &secret);
+        let admin = AdminServer::service(Arc::new(Cluster), &trust);
         let incoming = TcpListenerStream::new(listener);
-        server().add_service(admin).serve_with_incoming(incoming).await.expect("it serves");
+        let mut server = trust.server().expect("no certificates");
+        server.add_service(admin).serve_with_incoming(incoming).await.expect("it serves");
     });
     Running { address, _tasks: tasks }
 }

@@ -1,7 +1,7 @@
 //! The operator's calls, as a router serves them.
 
 use super::MESSAGE_BYTES_MAX;
-use super::secret::Secret;
+use super::trust::Trust;
 use crate::admin::AdminApi;
 use crate::internal::admin_service_server::{AdminService, AdminServiceServer};
 use crate::internal::{
@@ -18,17 +18,17 @@ pub struct AdminServer {
 }
 
 impl AdminServer {
-    /// The service to add to a [`super::server`].
+    /// The service to add to a [`Trust::server`].
     pub fn service(
         admin: Arc<dyn AdminApi>,
-        secret: &Secret,
+        trust: &Trust,
     ) -> InterceptedService<
         AdminServiceServer<AdminServer>,
         impl tonic::service::Interceptor + Clone + use<>,
     > {
         let server = AdminServiceServer::new(AdminServer { admin })
             .max_encoding_message_size(MESSAGE_BYTES_MAX);
-        InterceptedService::new(server, secret.guard())
+        InterceptedService::new(server, trust.guard())
     }
 }
 

@@ -1,8 +1,8 @@
 //! The catalog as shard-nodes ask for it, over the network: any router answers.
 
+use super::MESSAGE_BYTES_MAX;
 use super::pending::{outcome, reply};
-use super::secret::Secret;
-use super::{MESSAGE_BYTES_MAX, endpoint};
+use super::trust::Trust;
 use crate::call::{Catalog, Outcome};
 use crate::internal::catalog_service_client::CatalogServiceClient;
 use crate::internal::catalog_service_server::{CatalogService, CatalogServiceServer};
@@ -27,7 +27,7 @@ const ANSWER_TIME_MAX: Duration = Duration::from_secs(3);
 /// Asks one router after another until one answers.
 pub struct CatalogClient {
     routers: Vec<CatalogServiceClient<Channel>>,
-    secret: Secret,
+    trust: Trust,
     /// The router that answered last.
     preferred: AtomicUsize,
 }
@@ -36,20 +36,20 @@ impl CatalogClient {
     /// `addresses`: "host:port" of at least one router. Connections are made when first used.
     pub fn new(
         addresses: &[String],
-        secret: Secret,
+        trust: Trust,
     ) -> Result<CatalogClient, tonic::transport::Error> {
         let connect = |address: &String| {
-            let channel = endpoint(address)?.connect_lazy();
+            let channel = trust.endpoint(address)?.connect_lazy();
             Ok(CatalogServiceClient::new(channel).max_decoding_message_size(MESSAGE_BYTES_MAX))
         };
         let routers = addresses.iter().map(connect).collect::<Result<_, _>>()?;
-        Ok(CatalogClient { routers, secret, preferred: AtomicUsize::new(0) })
+        Ok(CatalogClient { routers, trust, preferred: AtomicUsize::new(0) })
     }
 
     fn request<T>(&self, message: T, limit: Duration) -> Request<T> {
         let mut request = Request::new(message);
         request.set_timeout(limit);
-        self.secret.put_on(&mut request);
+        self.trust.put_on(&mut request);
         request
     }
 
@@ -150,17 +150,17 @@ pub struct CatalogServer {
 }
 
 impl CatalogServer {
-    /// The service to add to a [`super::server`].
+    /// The service to add to a [`Trust::server`].
     pub fn service(
         catalog: Arc<dyn Catalog>,
-        secret: &Secret,
+        trust: &Trust,
     ) -> InterceptedService<
         CatalogServiceServer<CatalogServer>,
         impl tonic::service::Interceptor + Clone + use<>,
     > {
         let server = CatalogServiceServer::new(CatalogServer { catalog })
             .max_encoding_message_size(MESSAGE_BYTES_MAX);
-        InterceptedService::new(server, secret.guard())
+        InterceptedService::new(server, trust.guard())
     }
 }
 

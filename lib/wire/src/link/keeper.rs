@@ -128,9 +128,15 @@ struct Keeper<P: Peer> {
 impl<P: Peer> Keeper<P> {
     async fn keep_open(self) {
         let mut delay = RECONNECT_FIRST;
+        let mut was_told = String::new();
         loop {
             match self.run_once().await {
-                Ok(()) => delay = RECONNECT_FIRST,
+                Ok(()) => (delay, was_told) = (RECONNECT_FIRST, String::new()),
+                // Each reason once: a wrong certificate must be seen, a peer that is away is tried often.
+                Err(status) if status.message() != was_told => {
+                    info!(peer = P::KIND, address = self.address, %status, "no stream; trying on");
+                    status.message().clone_into(&mut was_told);
+                }
                 Err(status) => debug!(peer = P::KIND, address = self.address, %status, "no stream"),
             }
             tokio::time::sleep(delay).await;

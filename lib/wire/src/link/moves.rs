@@ -1,7 +1,7 @@
 //! Orders of moves over the network: single calls, for there are few of them.
 
-use super::secret::Secret;
-use super::{MESSAGE_BYTES_MAX, endpoint};
+use super::MESSAGE_BYTES_MAX;
+use super::trust::Trust;
 use crate::internal::move_service_client::MoveServiceClient;
 use crate::internal::move_service_server::{MoveService, MoveServiceServer};
 use crate::internal::{DescribeRequest, MoveOrder, MoveReport, ShardDescription};
@@ -19,31 +19,33 @@ use tonic::{Request, Response, Status};
 const ANSWER_TIME_MAX: Duration = Duration::from_secs(5);
 
 pub struct MoveLinks {
-    secret: Secret,
+    trust: Trust,
 }
 
 impl MoveLinks {
-    pub fn new(secret: Secret) -> MoveLinks {
-        MoveLinks { secret }
+    pub fn new(trust: Trust) -> MoveLinks {
+        MoveLinks { trust }
     }
 }
 
 impl MovesConnect for MoveLinks {
     fn open(&self, address: &str) -> Arc<dyn Moves> {
-        let client = endpoint(address)
+        let client = self
+            .trust
+            .endpoint(address)
             .map(|endpoint| {
                 MoveServiceClient::new(endpoint.connect_lazy())
                     .max_decoding_message_size(MESSAGE_BYTES_MAX)
             })
             .map_err(|error| Refusal::new(Code::Unavailable, error.to_string()));
-        Arc::new(MoveLink { client, secret: self.secret.clone() })
+        Arc::new(MoveLink { client, trust: self.trust.clone() })
     }
 }
 
 /// A shard-node at an address; an address that is none answers every call with why.
 struct MoveLink {
     client: Result<MoveServiceClient<Channel>, Refusal>,
-    secret: Secret,
+    trust: Trust,
 }
 
 impl MoveLink {
@@ -59,7 +61,7 @@ impl MoveLink {
         let client = self.client.clone()?;
         let mut request = Request::new(message);
         request.set_timeout(limit);
-        self.secret.put_on(&mut request);
+        self.trust.put_on(&mut request);
         match tokio::time::timeout(limit, ask(client, request)).await {
             Ok(Ok(answer)) => Ok(answer.into_inner()),
             Ok(Err(status)) => Err(from_status(&status)),
@@ -92,17 +94,17 @@ pub struct MoveServer {
 }
 
 impl MoveServer {
-    /// The service to add to a [`super::server`].
+    /// The service to add to a [`Trust::server`].
     pub fn service(
         moves: Arc<dyn Moves>,
-        secret: &Secret,
+        trust: &Trust,
     ) -> InterceptedService<
         MoveServiceServer<MoveServer>,
         impl tonic::service::Interceptor + Clone + use<>,
     > {
         let server = MoveServiceServer::new(MoveServer { moves })
             .max_encoding_message_size(MESSAGE_BYTES_MAX);
-        InterceptedService::new(server, secret.guard())
+        InterceptedService::new(server, trust.guard())
     }
 }
 

@@ -20,7 +20,7 @@ pub struct OperationsServer {
 }
 
 impl OperationsServer {
-    /// The service to add to a [`super::server`]. `secret` is the operators' own.
+    /// The service to add to a [`super::Trust::server`]. `secret` is the operators' own.
     pub fn service(
         operations: Arc<dyn Operations>,
         secret: &Secret,

@@ -1,9 +1,9 @@
 //! A router over the network, as a conn-node calls it.
 
+use super::MESSAGE_BYTES_MAX;
 use super::keeper::{Line, Load, Peer};
 use super::pending::Pending;
-use super::secret::Secret;
-use super::{MESSAGE_BYTES_MAX, connect};
+use super::trust::Trust;
 use crate::call::{Done, NodeOp, NodeSink, Push, Router, RouterConnect};
 use crate::internal::router_service_client::RouterServiceClient;
 use crate::internal::{
@@ -19,12 +19,12 @@ use tonic::{Request, Status, Streaming};
 /// Opens streams to routers.
 #[derive(Clone, Debug)]
 pub struct RouterLinks {
-    secret: Secret,
+    trust: Trust,
 }
 
 impl RouterLinks {
-    pub fn new(secret: Secret) -> RouterLinks {
-        RouterLinks { secret }
+    pub fn new(trust: Trust) -> RouterLinks {
+        RouterLinks { trust }
     }
 }
 
@@ -36,7 +36,7 @@ impl RouterConnect for RouterLinks {
         sink: Arc<dyn NodeSink>,
     ) -> Arc<dyn Router> {
         let address = router.address.clone();
-        let peer = RouterPeer { address, hello, sink, secret: self.secret.clone() };
+        let peer = RouterPeer { address, hello, sink, trust: self.trust.clone() };
         Arc::new(RouterLink(Line::keep(peer, router.address.clone(), CALL_TIME_MAX)))
     }
 }
@@ -74,7 +74,7 @@ struct RouterPeer {
     address: String,
     hello: NodeHello,
     sink: Arc<dyn NodeSink>,
-    secret: Secret,
+    trust: Trust,
 }
 
 impl Peer for RouterPeer {
@@ -88,11 +88,11 @@ impl Peer for RouterPeer {
         &self,
         batches: ReceiverStream<ToRouter>,
     ) -> Result<Streaming<FromRouter>, Status> {
-        let mut client = RouterServiceClient::new(connect(&self.address).await?)
+        let mut client = RouterServiceClient::new(self.trust.connect(&self.address).await?)
             .max_decoding_message_size(MESSAGE_BYTES_MAX)
             .max_encoding_message_size(MESSAGE_BYTES_MAX);
         let mut request = Request::new(batches);
-        self.secret.put_on(&mut request);
+        self.trust.put_on(&mut request);
         Ok(client.link(request).await?.into_inner())
     }
 

@@ -2,7 +2,7 @@
 
 use super::answers::Answers;
 use super::outbox::{Bound, Outbox};
-use super::secret::Secret;
+use super::trust::Trust;
 use super::{BATCHES_IN_FLIGHT, MESSAGE_BYTES_MAX};
 use crate::call::{Done, Full, NodeOp, NodeSink, Push, Router, RouterAccept};
 use crate::internal::router_service_server::{RouterService, RouterServiceServer};
@@ -25,10 +25,10 @@ pub struct RouterServer {
 }
 
 impl RouterServer {
-    /// The service to add to a [`super::server`]. Streams end when `stop` is cancelled.
+    /// The service to add to a [`Trust::server`]. Streams end when `stop` is cancelled.
     pub fn service(
         router: Arc<dyn RouterAccept>,
-        secret: &Secret,
+        trust: &Trust,
         stop: CancellationToken,
     ) -> InterceptedService<
         RouterServiceServer<RouterServer>,
@@ -37,7 +37,7 @@ impl RouterServer {
         let server = RouterServiceServer::new(RouterServer { router, stop })
             .max_decoding_message_size(MESSAGE_BYTES_MAX)
             .max_encoding_message_size(MESSAGE_BYTES_MAX);
-        InterceptedService::new(server, secret.guard())
+        InterceptedService::new(server, trust.guard())
     }
 }
 

@@ -24,7 +24,7 @@ impl Secret {
     }
 
     /// The server's side: refuses calls without this secret.
-    pub fn guard(&self) -> impl Interceptor + Clone + use<> {
+    pub(super) fn guard(&self) -> impl Interceptor + Clone + use<> {
         let expected = self.header.clone();
         move |request: Request<()>| {
             let given = request.metadata().get("authorization");

@@ -1,9 +1,9 @@
 //! A shard-node over the network, as a router calls it.
 
+use super::MESSAGE_BYTES_MAX;
 use super::keeper::{Line, Load, Peer};
 use super::pending::Pending;
-use super::secret::Secret;
-use super::{MESSAGE_BYTES_MAX, connect};
+use super::trust::Trust;
 use crate::call::{Done, Shard, ShardConnect};
 use crate::internal::shard_service_client::ShardServiceClient;
 use crate::internal::{Call, FromShard, ShardRequest, ToShard};
@@ -18,13 +18,13 @@ use tonic::{Request, Status, Streaming};
 /// Opens streams to shard-nodes.
 #[derive(Clone, Debug)]
 pub struct ShardLinks {
-    secret: Secret,
+    trust: Trust,
     answer_time: Duration,
 }
 
 impl ShardLinks {
-    pub fn new(secret: Secret) -> ShardLinks {
-        ShardLinks { secret, answer_time: SHARD_ANSWER_TIME_MAX }
+    pub fn new(trust: Trust) -> ShardLinks {
+        ShardLinks { trust, answer_time: SHARD_ANSWER_TIME_MAX }
     }
 
     /// Waits for answers no longer than this, in place of `SHARD_ANSWER_TIME_MAX`.
@@ -35,7 +35,7 @@ impl ShardLinks {
 
 impl ShardConnect for ShardLinks {
     fn open(&self, address: &str) -> Arc<dyn Shard> {
-        let peer = ShardPeer { address: address.to_owned(), secret: self.secret.clone() };
+        let peer = ShardPeer { address: address.to_owned(), trust: self.trust.clone() };
         Arc::new(ShardLink(Line::keep(peer, address.to_owned(), self.answer_time)))
     }
 }
@@ -51,7 +51,7 @@ impl Shard for ShardLink {
 
 struct ShardPeer {
     address: String,
-    secret: Secret,
+    trust: Trust,
 }
 
 impl Peer for ShardPeer {
@@ -62,11 +62,11 @@ impl Peer for ShardPeer {
     const KIND: &'static str = "shard";
 
     async fn open(&self, batches: ReceiverStream<ToShard>) -> Result<Streaming<FromShard>, Status> {
-        let mut client = ShardServiceClient::new(connect(&self.address).await?)
+        let mut client = ShardServiceClient::new(self.trust.connect(&self.address).await?)
             .max_decoding_message_size(MESSAGE_BYTES_MAX)
             .max_encoding_message_size(MESSAGE_BYTES_MAX);
         let mut request = Request::new(batches);
-        self.secret.put_on(&mut request);
+        self.trust.put_on(&mut request);
         Ok(client.link(request).await?.into_inner())
     }
 

@@ -1,7 +1,7 @@
 //! The server's side of a router's stream to a shard-node.
 
 use super::answers::Answers;
-use super::secret::Secret;
+use super::trust::Trust;
 use super::{BATCHES_IN_FLIGHT, MESSAGE_BYTES_MAX};
 use crate::call::Shard;
 use crate::internal::shard_service_server::{ShardService, ShardServiceServer};
@@ -19,10 +19,10 @@ pub struct ShardServer {
 }
 
 impl ShardServer {
-    /// The service to add to a [`super::server`]. Streams end when `stop` is cancelled.
+    /// The service to add to a [`Trust::server`]. Streams end when `stop` is cancelled.
     pub fn service(
         shard: Arc<dyn Shard>,
-        secret: &Secret,
+        trust: &Trust,
         stop: CancellationToken,
     ) -> InterceptedService<
         ShardServiceServer<ShardServer>,
@@ -31,7 +31,7 @@ impl ShardServer {
         let server = ShardServiceServer::new(ShardServer { shard, stop })
             .max_decoding_message_size(MESSAGE_BYTES_MAX)
             .max_encoding_message_size(MESSAGE_BYTES_MAX);
-        InterceptedService::new(server, secret.guard())
+        InterceptedService::new(server, trust.guard())
     }
 }
 

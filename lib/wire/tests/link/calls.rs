@@ -1,6 +1,6 @@
 //! Calls to a shard: their order, their end when the stream breaks or the shard is silent.
 
-use crate::fixture::{Echo, LIMIT, any_port, call, connected, secret, serve, serve_shard};
+use crate::fixture::{Echo, LIMIT, any_port, call, connected, serve, serve_shard, trust};
 use shardline_wire::call::{Done, ShardConnect, wait};
 use shardline_wire::internal::{Call, GetHistory, Send, call::Op, reply::Answer};
 use shardline_wire::link::ShardLinks;
@@ -11,7 +11,7 @@ use std::time::Duration;
 #[tokio::test(flavor = "multi_thread")]
 async fn calls_are_carried_out_in_the_order_submitted() {
     let (address, _stop) = serve_shard(any_port()).await;
-    let shard = ShardLinks::new(secret("s")).open(&address.to_string());
+    let shard = ShardLinks::new(trust("s")).open(&address.to_string());
     connected(shard.as_ref()).await;
     let outcomes: Vec<_> = (100..2_100)
         .map(|entity| {
@@ -33,7 +33,7 @@ async fn calls_are_carried_out_in_the_order_submitted() {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_was_in_flight_when_the_stream_broke_is_unknown_and_the_stream_comes_back() {
     let (address, stop) = serve_shard(any_port()).await;
-    let shard = ShardLinks::new(secret("s")).open(&address.to_string());
+    let shard = ShardLinks::new(trust("s")).open(&address.to_string());
     connected(shard.as_ref()).await;
     let (done, outcome) = Done::channel();
     shard.submit(Call { entity: 13, ..Call::default() }, done);
@@ -47,8 +47,8 @@ async fn what_was_in_flight_when_the_stream_broke_is_unknown_and_the_stream_come
 #[tokio::test(flavor = "multi_thread")]
 async fn another_secret_gets_no_stream() {
     let (address, _stop) = serve_shard(any_port()).await;
-    let stranger = ShardLinks::new(secret("another")).open(&address.to_string());
-    let friend = ShardLinks::new(secret("s")).open(&address.to_string());
+    let stranger = ShardLinks::new(trust("another")).open(&address.to_string());
+    let friend = ShardLinks::new(trust("s")).open(&address.to_string());
     connected(friend.as_ref()).await;
     let refused = call(stranger.as_ref(), 1).await.map_err(|refusal| refusal.code());
     assert_eq!(refused, Err(Code::TryAgain));
@@ -70,8 +70,8 @@ fn silent(op: Op) -> Call {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_silent_shard_costs_its_callers_a_bounded_time() {
     let echo = Arc::new(Echo::default());
-    let (address, _stop) = serve(any_port(), echo.clone()).await;
-    let links = ShardLinks::new(secret("s")).answering_within(Duration::from_millis(400));
+    let (address, _stop) = serve(any_port(), echo.clone(), trust("s")).await;
+    let links = ShardLinks::new(trust("s")).answering_within(Duration::from_millis(400));
     let shard = links.open(&address.to_string());
     connected(shard.as_ref()).await;
     let submit = |call| {

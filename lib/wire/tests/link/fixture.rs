@@ -4,7 +4,7 @@ use shardline_wire::call::{
     Done, Full, NodeOp, NodeSink, Outcome, Push, Router, RouterAccept, Shard, wait,
 };
 use shardline_wire::internal::{Call, Changed, NodeHello, Registered, reply::Answer};
-use shardline_wire::link::{self, RouterServer, Secret, ShardServer};
+use shardline_wire::link::{RouterServer, Secret, ShardServer, Trust};
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -33,26 +33,30 @@ impl Shard for Echo {
     }
 }
 
-pub(crate) fn secret(text: &str) -> Secret {
-    Secret::new(text).expect("plain text")
+/// On loopback: without certificates.
+pub(crate) fn trust(secret: &str) -> Trust {
+    Trust::new(Secret::new(secret).expect("plain text"), None)
 }
 
 pub(crate) async fn serve_shard(listen: SocketAddr) -> (SocketAddr, CancellationToken) {
-    serve(listen, Arc::new(Echo::default())).await
+    serve(listen, Arc::new(Echo::default()), trust("s")).await
 }
 
 pub(crate) async fn serve(
     listen: SocketAddr,
     shard: Arc<dyn Shard>,
+    trust: Trust,
 ) -> (SocketAddr, CancellationToken) {
     let listener = TcpListener::bind(listen).await.expect("a free port");
     let address = listener.local_addr().expect("bound");
     let stop = CancellationToken::new();
-    let service = ShardServer::service(shard, &secret("s"), stop.clone());
+    let service = ShardServer::service(shard, &trust, stop.clone());
     let end = stop.clone();
     tokio::spawn(async move {
         let incoming = TcpListenerStream::new(listener);
-        let served = link::server()
+        let served = trust
+            .server()
+            .expect("the certificates were parsed")
             .add_service(service)
             .serve_with_incoming_shutdown(incoming, end.cancelled_owned());
         served.await.expect("serves until stopped");
@@ -128,9 +132,13 @@ impl NodeSink for Told {
 pub(crate) async fn serve_router(registrar: Arc<Registrar>) -> String {
     let listener = TcpListener::bind(any_port()).await.expect("a free port");
     let address = listener.local_addr().expect("bound").to_string();
-    let service = RouterServer::service(registrar, &secret("s"), CancellationToken::new());
+    let service = RouterServer::service(registrar, &trust("s"), CancellationToken::new());
     tokio::spawn(
-        link::server().add_service(service).serve_with_incoming(TcpListenerStream::new(listener)),
+        trust("s")
+            .server()
+            .expect("no certificates")
+            .add_service(service)
+            .serve_with_incoming(TcpListenerStream::new(listener)),
     );
     address
 }

@@ -6,3 +6,4 @@
 mod calls;
 mod fixture;
 mod pushes;
+mod tls;

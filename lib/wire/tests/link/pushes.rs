@@ -1,6 +1,6 @@
 //! What a router says to conn-nodes, also to one that does not listen.
 
-use crate::fixture::{LIMIT, Registrar, Told, secret, serve_router};
+use crate::fixture::{LIMIT, Registrar, Told, serve_router, trust};
 use shardline_domain::limits::PUSH_QUEUE_BYTES_MAX;
 use shardline_wire::call::{Done, Full, NodeOp, Push, RouterConnect, wait};
 use shardline_wire::internal::router_service_client::RouterServiceClient;
@@ -24,7 +24,7 @@ async fn a_node_gets_answers_and_pushes_on_one_stream() {
     let registrar = Arc::new(Registrar::default());
     let address = serve_router(registrar.clone()).await;
     let (told, mut pushes) = tokio::sync::mpsc::channel(16);
-    let router = RouterLinks::new(secret("s")).open(
+    let router = RouterLinks::new(trust("s")).open(
         &RouterInfo { id: "router-1".to_owned(), address },
         NodeHello { node: "conn-1".to_owned(), boot: 7 },
         Arc::new(Told(told)),
@@ -78,7 +78,7 @@ async fn a_stuck_conn_node_costs_bounded_memory_and_stops_nobody() {
     let mut stuck = open_unread(&address).await;
     let stuck_sink = registrar.sink().await;
     let (told, mut pushes) = tokio::sync::mpsc::channel(16);
-    let _free = RouterLinks::new(secret("s")).open(
+    let _free = RouterLinks::new(trust("s")).open(
         &RouterInfo { id: "router-1".to_owned(), address },
         NodeHello { node: "conn-1".to_owned(), boot: 7 },
         Arc::new(Told(told)),
