@@ -84,11 +84,12 @@ impl Cluster {
         let presence = Arc::new(MemoryPresence::new());
         let partitions = Partitions::new(PARTITIONS).expect("a power of two");
 
-        let catalog = SqliteCatalog::open(&data.catalog(), Migrate::IfEmpty).await;
+        let catalog = SqliteCatalog::open(&data.catalog(), Migrate::Always).await;
         let catalog = Arc::new(catalog.context("the catalog cannot be opened")?);
         let shards = Arc::new(LocalShards::default());
         let router = Router::start(
-            Identity { id: ROUTER.to_owned(), address: ROUTER.to_owned() },
+            // The locked data folder sees to it that there is no other: a restart takes over at once.
+            Identity { id: ROUTER.to_owned(), address: ROUTER.to_owned(), boot: 1 },
             partitions,
             Outside {
                 catalog: catalog.clone(),

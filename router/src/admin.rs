@@ -1,7 +1,7 @@
 //! An operator's questions: which shards there are, who has which slot, where something is, what runs.
 
 use crate::catalog::CatalogStore;
-use crate::catalog_service::{Route, not_placed, refusal, slot_entry};
+use crate::catalog_service::{Route, lane_position, not_placed, refusal, slot_entry};
 use crate::coordinator::Coordinator;
 use crate::router::Router;
 use async_trait::async_trait;
@@ -12,8 +12,8 @@ use shardline_wire::admin::AdminApi;
 use shardline_wire::internal::call::Op;
 use shardline_wire::internal::reply::Answer;
 use shardline_wire::internal::{
-    Call, LanePosition, ListNodesAnswer, ListNodesRequest, ListShardsAnswer, ListShardsRequest,
-    ListSlotsAnswer, ListSlotsRequest, LookupName, NodeInfo, ShardInfo, WhereAnswer, WhereRequest,
+    Call, ListNodesAnswer, ListNodesRequest, ListShardsAnswer, ListShardsRequest, ListSlotsAnswer,
+    ListSlotsRequest, LookupName, NodeInfo, ShardInfo, WhereAnswer, WhereRequest,
 };
 use shardline_wire::refusal::{Code, Refusal};
 use std::collections::BTreeMap;
@@ -83,11 +83,7 @@ impl AdminApi for Admin {
         let mut shards = Vec::with_capacity(rows.len());
         for row in rows {
             let lanes = self.catalog.lane_positions(row.shard).await.map_err(refusal)?;
-            let lanes = lanes.into_iter().map(|lane| LanePosition {
-                lane: lane.lane.into(),
-                committed: lane.committed,
-                relayed: lane.relayed,
-            });
+            let lanes = lanes.into_iter().map(lane_position);
             shards.push(ShardInfo {
                 shard: row.shard.0,
                 weight: row.weight,

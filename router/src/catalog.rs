@@ -94,11 +94,19 @@ pub trait CatalogStore: Send + Sync {
 
     /// This router lives, for `lasts` from now. Routers not heard from in their time are dropped. The
     /// list's number grows whenever a router comes, goes or moves.
-    async fn heartbeat(&self, router: &Router, lasts: Duration)
-    -> Result<RouterList, CatalogError>;
+    ///
+    /// `boot` is this run of its process: `IdTaken`, and nothing is changed, while another run that
+    /// lives has the id.
+    async fn heartbeat(
+        &self,
+        router: &Router,
+        boot: u64,
+        lasts: Duration,
+    ) -> Result<RouterList, CatalogError>;
 
-    /// This router stops: the others need not wait for its lease.
-    async fn leave(&self, router: &str) -> Result<(), CatalogError>;
+    /// This router stops: the others need not wait for its lease. Nothing happens if another run has
+    /// the id by now.
+    async fn leave(&self, router: &str, boot: u64) -> Result<(), CatalogError>;
 
     /// The list as of the last heartbeat of anybody.
     async fn routers(&self) -> Result<RouterList, CatalogError>;
@@ -109,6 +117,9 @@ pub enum CatalogError {
     /// Another router leads with this term; nothing was changed.
     #[error("another router leads, with term {term}")]
     NotLeader { term: u64 },
+    /// Another process that lives has this router's id; nothing was changed.
+    #[error("a router at {address} has the same id")]
+    IdTaken { address: String },
     /// Nothing was changed, and asking again will not help.
     #[error("refused: {0}")]
     Refused(String),

@@ -68,7 +68,14 @@ impl Catalog for CatalogService {
             0 => self.catalog.acquire_writer(&bid).await,
             term => self.catalog.renew_writer(&bid, term).await,
         };
-        Ok(self.answer(grant.map_err(refusal)?))
+        let mut lease = self.answer(grant.map_err(refusal)?);
+        if lease.granted && term == 0 {
+            // Read after the grant: a writer before it can no longer report. If this fails, the node
+            // acquires once more.
+            let reported = self.catalog.lane_positions(shard).await.map_err(refusal)?;
+            lease.reported = reported.into_iter().map(lane_position).collect();
+        }
+        Ok(lease)
     }
 
     async fn owned_slots(&self, shard: u32) -> Result<Vec<SlotEntry>, Refusal> {
@@ -121,6 +128,7 @@ impl CatalogService {
             term: grant.term,
             lasts_ms: u64::try_from(lasts_ms).unwrap_or(u64::MAX),
             holder: grant.holder,
+            reported: Vec::new(),
         }
     }
 }
@@ -137,6 +145,11 @@ pub(crate) fn slot_entry(row: SlotRow) -> SlotEntry {
     SlotEntry { slot: row.slot.get().into(), shard: row.shard.0, epoch: row.epoch.0, held: None }
 }
 
+pub(crate) fn lane_position(position: LanePosition) -> shardline_wire::internal::LanePosition {
+    let LanePosition { lane, committed, relayed } = position;
+    shardline_wire::internal::LanePosition { lane: lane.into(), committed, relayed }
+}
+
 pub(crate) fn not_placed() -> Refusal {
     Refusal::try_again("no slots are placed yet", RETRY_AFTER_MS)
 }
@@ -150,7 +163,9 @@ pub(crate) fn refusal(error: CatalogError) -> Refusal {
         }
         // A shard that is not there may be added yet: whoever asked waits for it.
         CatalogError::Refused(message) => Refusal::try_again(message, RETRY_AFTER_MS),
-        CatalogError::NotLeader { .. } => Refusal::try_again(error.to_string(), RETRY_AFTER_MS),
+        CatalogError::NotLeader { .. } | CatalogError::IdTaken { .. } => {
+            Refusal::try_again(error.to_string(), RETRY_AFTER_MS)
+        }
         CatalogError::Corrupt(_) => {
             error!(%error, "the catalog is not as expected");
             Refusal::internal("the catalog is not as expected; see this router's log")

@@ -65,6 +65,8 @@ impl Config {
         let identity = Identity {
             id: settings.required("name", "of this router, unique among routers"),
             address: advertise.unwrap_or_else(|| listen.to_string()),
+            // Fits a signed column, too.
+            boot: rand::random::<u64>() >> 1,
         };
         let catalog: String = settings.required("catalog", "mysql://… or a SQLite file");
         let partitions =

@@ -43,6 +43,8 @@ pub struct Identity {
     pub id: String,
     /// Where conn-nodes and shard-nodes reach it: "host:port".
     pub address: String,
+    /// Of this run of its process: another one, wherever it runs, is told that the id is taken.
+    pub boot: u64,
 }
 
 /// What a router talks to.
@@ -107,7 +109,7 @@ impl Router {
         inner.run("signals", relay.run(stop()));
         inner.run("interest", forget_others(routers.clone(), interest.clone(), stop()));
         let ready = health.part("router list");
-        let keep = routers::keep(routers.clone(), catalog, ready, lifecycle.token());
+        let keep = routers::keep(routers.clone(), identity.boot, catalog, ready, lifecycle.clone());
         let (requests_left, all) = (requests.clone(), inner.clone());
         lifecycle.run("router", async move {
             keep.await;

@@ -1,16 +1,16 @@
 //! The routers that live, as the catalog numbers their list, and which bus partitions are whose.
 
-use crate::catalog::{CatalogStore, Router};
+use crate::catalog::{CatalogError, CatalogStore, Router};
 use crate::metrics::{OWNED_PARTITIONS, ROUTER_LIST_NUMBER};
 use arc_swap::{ArcSwap, Guard};
 use shardline_daemon::health::ReadyFlag;
+use shardline_daemon::lifecycle::Lifecycle;
 use shardline_domain::rendezvous;
 use shardline_domain::slot::{Partitions, Slot};
 use shardline_wire::internal::{RouterInfo, RouterList};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
-use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 const HEARTBEAT_EVERY: Duration = Duration::from_secs(1);
@@ -104,31 +104,46 @@ impl Routers {
 
 /// Says that this router lives, and learns who else does, until `stop`; then leaves the list and takes
 /// the one without itself.
+///
+/// While another process has this router's id, it waits, not ready, and owns nothing. One that had the
+/// id and lost it (it was silent for its whole life) stops its process: whatever it still did would be
+/// done twice.
 pub async fn keep(
     routers: Arc<Routers>,
+    boot: u64,
     catalog: Arc<dyn CatalogStore>,
     ready: ReadyFlag,
-    stop: CancellationToken,
+    lifecycle: Lifecycle,
 ) {
     ready.not_ready("waiting for the catalog");
-    let mut reachable = true;
+    let stop = lifecycle.token();
+    let mut was_told = String::new();
     loop {
-        let beat = tokio::time::timeout(ANSWER_TIME_MAX, catalog.heartbeat(&routers.me, LIFE));
+        let beat = catalog.heartbeat(&routers.me, boot, LIFE);
+        let beat = tokio::time::timeout(ANSWER_TIME_MAX, beat);
         let answer = tokio::select! {
             () = stop.cancelled() => break,
-            answer = beat => answer.map_err(|_| "no answer".to_owned()),
+            answer = beat => answer,
         };
-        match answer.and_then(|answer| answer.map_err(|error| error.to_string())) {
+        let no_answer = |_| Err(CatalogError::Unavailable("no answer".to_owned()));
+        match answer.unwrap_or_else(no_answer) {
             Ok(list) => {
-                reachable = true;
+                was_told.clear();
                 routers.apply(list.number, &list.routers);
                 ready.ready();
             }
+            Err(error @ CatalogError::IdTaken { .. }) if routers.load().list.number != 0 => {
+                return lifecycle.fail(format!("this router was replaced: {error}"));
+            }
             Err(error) => {
-                if reachable {
-                    warn!(error, "no heartbeat; going on with the known router list");
+                let error = error.to_string();
+                if was_told.is_empty() {
+                    warn!(error, "no heartbeat; going on with what is known");
                 }
-                reachable = false;
+                if routers.load().list.number == 0 {
+                    ready.not_ready(error.clone());
+                }
+                was_told = error;
             }
         }
         tokio::select! {
@@ -137,7 +152,7 @@ pub async fn keep(
         }
     }
     let leave = async {
-        catalog.leave(&routers.me.id).await?;
+        catalog.leave(&routers.me.id, boot).await?;
         catalog.routers().await
     };
     match tokio::time::timeout(LEAVE_TIME_MAX, leave).await {

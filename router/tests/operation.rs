@@ -192,6 +192,7 @@ async fn a_shard_node_waits_for_its_shard_and_a_standby_for_the_lease() {
     placed(place.open().await.as_ref()).await;
     let lease = service.acquire_writer(request("a", 0)).await.expect("an answer");
     assert!(lease.granted && 0 < lease.lasts_ms);
+    assert_eq!(lease.reported, [], "nobody reported yet");
     let standby = service.acquire_writer(request("b", 0)).await.expect("an answer");
     assert_eq!((standby.granted, standby.holder.as_str()), (false, "a"));
     assert!(service.report(report(lease.term, 7)).await.expect("an answer").current);
@@ -201,6 +202,8 @@ async fn a_shard_node_waits_for_its_shard_and_a_standby_for_the_lease() {
     assert!(!service.acquire_writer(released).await.expect("an answer").granted);
     let next = service.acquire_writer(request("b", 0)).await.expect("an answer");
     assert_eq!((next.granted, next.term), (true, lease.term + 1));
+    let committed: Vec<_> = next.reported.iter().map(|at| (at.lane, at.committed)).collect();
+    assert_eq!(committed, [(0, 7)], "what the writers before it reported, the highest");
     assert!(!service.report(report(lease.term, 99)).await.expect("an answer").current);
     assert!(!service.acquire_writer(request("a", lease.term)).await.expect("an answer").granted);
 
@@ -236,7 +239,7 @@ async fn an_operator_sees_shards_slots_nodes_and_where_things_are() {
     placed(catalog.as_ref()).await;
     let address = "127.0.0.1:8111".to_owned();
     let router = Router { id: "router-1".to_owned(), address };
-    catalog.heartbeat(&router, HOUR).await.expect("an answer");
+    catalog.heartbeat(&router, 1, HOUR).await.expect("an answer");
     let service = service(&place).await;
     let lease = service.acquire_writer(request("a", 0)).await.expect("an answer");
     service.report(report(lease.term, 7)).await.expect("an answer");

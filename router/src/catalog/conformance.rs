@@ -16,6 +16,8 @@ type Store = dyn CatalogStore;
 
 /// Longer than any test.
 const LONG: Duration = Duration::from_secs(3600);
+/// A run of every router.
+const BOOT: u64 = 7;
 /// Over before it can be asked about.
 const SHORT: Duration = Duration::from_millis(1);
 
@@ -39,6 +41,7 @@ macro_rules! catalog_checks {
             reports_count_only_from_the_newest_writer
             the_router_list_is_numbered
             a_silent_router_is_dropped
+            a_routers_id_has_one_run_at_a_time
             two_racing_for_everything_agree
         }
     };
@@ -224,33 +227,56 @@ pub async fn reports_count_only_from_the_newest_writer(a: &Store, b: &Store) {
 }
 
 pub async fn the_router_list_is_numbered(a: &Store, b: &Store) {
-    let one = a.heartbeat(&router("one", "h:1"), LONG).await.expect("an answer");
+    let one = a.heartbeat(&router("one", "h:1"), BOOT, LONG).await.expect("an answer");
     assert_eq!(one.routers, [router("one", "h:1")]);
-    let same = a.heartbeat(&router("one", "h:1"), LONG).await.expect("an answer");
+    let same = a.heartbeat(&router("one", "h:1"), BOOT, LONG).await.expect("an answer");
     assert_eq!(same, one, "nothing changed");
-    let two = b.heartbeat(&router("two", "h:2"), LONG).await.expect("an answer");
+    let two = b.heartbeat(&router("two", "h:2"), BOOT, LONG).await.expect("an answer");
     assert_eq!(two.routers, [router("one", "h:1"), router("two", "h:2")]);
     assert!(one.number < two.number);
     assert_eq!(a.routers().await.expect("an answer"), two);
-    let moved = a.heartbeat(&router("one", "h:3"), LONG).await.expect("an answer");
+    let moved = a.heartbeat(&router("one", "h:3"), BOOT, LONG).await.expect("an answer");
     assert_eq!(moved.routers, [router("one", "h:3"), router("two", "h:2")]);
     assert!(two.number < moved.number);
-    a.leave("one").await.expect("an answer");
-    a.leave("nobody").await.expect("an answer");
+    a.leave("one", BOOT).await.expect("an answer");
+    a.leave("nobody", BOOT).await.expect("an answer");
     let left = b.routers().await.expect("an answer");
     assert_eq!(left.routers, [router("two", "h:2")]);
     assert!(moved.number < left.number);
 }
 
 pub async fn a_silent_router_is_dropped(a: &Store, b: &Store) {
-    let one = a.heartbeat(&router("one", "h:1"), SHORT).await.expect("an answer");
+    let one = a.heartbeat(&router("one", "h:1"), BOOT, SHORT).await.expect("an answer");
     tokio::time::sleep(SHORT * 20).await;
-    let two = b.heartbeat(&router("two", "h:2"), LONG).await.expect("an answer");
+    let two = b.heartbeat(&router("two", "h:2"), BOOT, LONG).await.expect("an answer");
     assert_eq!(two.routers, [router("two", "h:2")]);
     assert!(one.number < two.number);
-    let back = a.heartbeat(&router("one", "h:1"), LONG).await.expect("an answer");
+    let back = a.heartbeat(&router("one", "h:1"), BOOT, LONG).await.expect("an answer");
     assert_eq!(back.routers.len(), 2);
     assert!(two.number < back.number);
+}
+
+pub async fn a_routers_id_has_one_run_at_a_time(a: &Store, b: &Store) {
+    let first = a.heartbeat(&router("one", "h:1"), 1, LONG).await.expect("an answer");
+    let taken = b.heartbeat(&router("one", "h:2"), 2, LONG).await;
+    assert!(
+        matches!(&taken, Err(CatalogError::IdTaken { address }) if address == "h:1"),
+        "{taken:?}"
+    );
+    assert_eq!(b.routers().await.expect("an answer"), first, "nothing changed");
+    b.leave("one", 2).await.expect("an answer");
+    assert_eq!(b.routers().await.expect("an answer"), first, "it was not its own to leave");
+
+    // Once the first says that it stops, a restart need not wait.
+    a.leave("one", 1).await.expect("an answer");
+    let second = b.heartbeat(&router("one", "h:2"), 2, SHORT).await.expect("an answer");
+    assert_eq!(second.routers, [router("one", "h:2")]);
+    // Nor once it was not heard from in its time.
+    tokio::time::sleep(SHORT * 20).await;
+    let third = a.heartbeat(&router("one", "h:3"), 3, LONG).await.expect("an answer");
+    assert_eq!(third.routers, [router("one", "h:3")]);
+    let late = b.heartbeat(&router("one", "h:2"), 2, LONG).await;
+    assert!(matches!(late, Err(CatalogError::IdTaken { .. })), "it was replaced: {late:?}");
 }
 
 /// Two processes at once, many times: terms are granted once, placements happen once, list numbers
@@ -272,7 +298,9 @@ pub async fn two_racing_for_everything_agree(a: &Store, b: &Store) {
                 }
             }
             let address = format!("h:{round}");
-            lists.push(store.heartbeat(&router(name, &address), LONG).await.expect("an answer"));
+            lists.push(
+                store.heartbeat(&router(name, &address), BOOT, LONG).await.expect("an answer"),
+            );
         }
         (terms, lists, founded)
     };

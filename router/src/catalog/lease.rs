@@ -53,6 +53,22 @@ impl Lease {
     }
 }
 
+/// A router's id, as the list has it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(super) struct Held {
+    pub(super) address: String,
+    pub(super) until_ms: i64,
+    /// None: by a router of an earlier version, which does not say.
+    pub(super) boot: Option<u64>,
+}
+
+impl Held {
+    /// Whether the run `boot` must not have the id: another one has it and was heard from in its time.
+    pub(super) fn is_held_from(&self, boot: u64, now_ms: i64) -> bool {
+        now_ms < self.until_ms && self.boot.is_some_and(|holder| holder != boot)
+    }
+}
+
 pub(super) fn until_ms(now_ms: i64, lasts: Duration) -> i64 {
     now_ms.saturating_add(i64::try_from(lasts.as_millis()).unwrap_or(i64::MAX))
 }
@@ -88,6 +104,15 @@ mod tests {
         assert_eq!(held().acquire("a", 10, LASTS), lease(8, "a", 3_010));
         assert_eq!(held().acquire("b", 10, LASTS), None);
         assert_eq!(held().acquire("b", 1_000, LASTS), lease(8, "b", 4_000));
+    }
+
+    #[test]
+    fn a_routers_id_is_held_from_other_runs_while_it_lives() {
+        let held = |boot| Held { address: "a".into(), until_ms: 1_000, boot };
+        assert!(held(Some(7)).is_held_from(8, 999));
+        assert!(!held(Some(7)).is_held_from(8, 1_000), "not heard from in its time");
+        assert!(!held(Some(7)).is_held_from(7, 999), "its own");
+        assert!(!held(None).is_held_from(8, 999), "of an earlier version");
     }
 
     #[test]

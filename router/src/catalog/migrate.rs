@@ -38,6 +38,7 @@ pub(super) const MYSQL: &[Step] = steps!("mysql":
     4 "0004-slots",
     5 "0005-positions",
     6 "0006-routers",
+    7 "0007-router-boots",
 );
 
 #[cfg(feature = "sqlite")]
@@ -48,6 +49,7 @@ pub(super) const SQLITE: &[Step] = steps!("sqlite":
     4 "0004-slots",
     5 "0005-positions",
     6 "0006-routers",
+    7 "0007-router-boots",
 );
 
 /// The steps still to be run, in order, when `applied` have been.

@@ -9,7 +9,7 @@ mod session;
 
 pub use schema::describe;
 
-use super::lease::{Lease, until_ms};
+use super::lease::{Held, Lease, until_ms};
 use super::migrate::Migrate;
 use super::rows::{ShardColumns, granted, in_order, news, no_shard, refused, shard_row, slot_row};
 use super::{
@@ -23,6 +23,9 @@ use shardline_domain::{id::ShardId, slot::Slot};
 use std::time::Duration;
 
 const COORDINATOR: &str = "coordinator";
+/// Of routers that left the list.
+const FORGET_BOOTS: &str =
+    "DELETE FROM router_boots WHERE router NOT IN (SELECT router FROM routers)";
 /// Rows in one statement: well under any packet limit.
 const ROWS_PER_INSERT: usize = 1024;
 
@@ -240,12 +243,17 @@ impl CatalogStore for MysqlCatalog {
     async fn heartbeat(
         &self,
         router: &Router,
+        boot: u64,
         lasts: Duration,
     ) -> Result<RouterList, CatalogError> {
         let step = |mut tx: Tx| async move {
             // Locked first: heartbeats go one by one, and their lists are numbered in that order.
             let number = counter(&mut tx, "routers").await?;
             let now = now_ms(&mut tx).await?;
+            let held = held(&mut tx, &router.id).await?;
+            if let Some(held) = held.filter(|held| held.is_held_from(boot, now)) {
+                return Err(CatalogError::IdTaken { address: held.address }.into());
+            }
             let before = router_rows(&mut tx).await?;
             tx.exec_drop(
                 "DELETE FROM routers WHERE until_ms <= ? AND router <> ?",
@@ -255,16 +263,25 @@ impl CatalogStore for MysqlCatalog {
             let sql = "INSERT INTO routers (router, address, until_ms) VALUES (?, ?, ?) \
                 ON DUPLICATE KEY UPDATE address = VALUES(address), until_ms = VALUES(until_ms)";
             tx.exec_drop(sql, (&router.id, &router.address, until_ms(now, lasts))).await?;
+            let sql = "INSERT INTO router_boots (router, boot) VALUES (?, ?) \
+                ON DUPLICATE KEY UPDATE boot = VALUES(boot)";
+            tx.exec_drop(sql, (&router.id, boot)).await?;
+            tx.query_drop(FORGET_BOOTS).await?;
             numbered(tx, number, before).await
         };
         self.sessions.run(step).await
     }
 
-    async fn leave(&self, router: &str) -> Result<(), CatalogError> {
+    async fn leave(&self, router: &str, boot: u64) -> Result<(), CatalogError> {
         let step = |mut tx: Tx| async move {
             let number = counter(&mut tx, "routers").await?;
+            let held = held(&mut tx, router).await?;
+            if held.and_then(|held| held.boot).is_some_and(|other| other != boot) {
+                return Ok((tx, ()));
+            }
             let before = router_rows(&mut tx).await?;
             tx.exec_drop("DELETE FROM routers WHERE router = ?", (router,)).await?;
+            tx.query_drop(FORGET_BOOTS).await?;
             let (tx, _) = numbered(tx, number, before).await?;
             Ok((tx, ()))
         };
@@ -329,6 +346,13 @@ async fn set_writer(tx: &mut Tx, bid: &WriterBid, lease: &Lease) -> Result<(), F
         WHERE shard = ?";
     let values = (lease.term, &lease.holder, &bid.address, lease.until_ms, bid.shard.0);
     Ok(tx.exec_drop(sql, values).await?)
+}
+
+async fn held(tx: &mut Tx, router: &str) -> Result<Option<Held>, Failure> {
+    let sql = "SELECT address, until_ms, boot FROM routers \
+        LEFT JOIN router_boots ON router_boots.router = routers.router WHERE routers.router = ?";
+    let row: Option<(String, i64, Option<u64>)> = tx.exec_first(sql, (router,)).await?;
+    Ok(row.map(|(address, until_ms, boot)| Held { address, until_ms, boot }))
 }
 
 async fn router_rows(tx: &mut Tx) -> Result<Vec<Router>, Failure> {

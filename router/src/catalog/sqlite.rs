@@ -5,7 +5,7 @@
 
 mod schema;
 
-use super::lease::{Lease, until_ms};
+use super::lease::{Held, Lease, until_ms};
 use super::migrate::Migrate;
 use super::rows::{ShardColumns, granted, in_order, news, no_shard, refused, shard_row, slot_row};
 use super::{
@@ -21,6 +21,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 const COORDINATOR: &str = "coordinator";
+/// Of routers that left the list.
+const FORGET_BOOTS: &str =
+    "DELETE FROM router_boots WHERE router NOT IN (SELECT router FROM routers)";
 /// How long a step waits for another process on the same file.
 const WAIT_MAX: Duration = Duration::from_secs(3);
 
@@ -272,11 +275,16 @@ impl CatalogStore for SqliteCatalog {
     async fn heartbeat(
         &self,
         router: &Router,
+        boot: u64,
         lasts: Duration,
     ) -> Result<RouterList, CatalogError> {
         let router = router.clone();
         self.run(move |tx| {
             let now = now_ms(tx)?;
+            let held = held(tx, &router.id)?;
+            if let Some(held) = held.filter(|held| held.is_held_from(boot, now)) {
+                return Err(CatalogError::IdTaken { address: held.address });
+            }
             let before = router_rows(tx)?;
             let sql = "DELETE FROM routers WHERE until_ms <= ? AND router <> ?";
             tx.execute(sql, params![now, router.id])?;
@@ -284,16 +292,24 @@ impl CatalogStore for SqliteCatalog {
                 ON CONFLICT (router) DO UPDATE SET \
                 address = excluded.address, until_ms = excluded.until_ms";
             tx.execute(sql, params![router.id, router.address, until_ms(now, lasts)])?;
+            let sql = "INSERT INTO router_boots (router, boot) VALUES (?, ?) \
+                ON CONFLICT (router) DO UPDATE SET boot = excluded.boot";
+            tx.execute(sql, params![router.id, boot])?;
+            tx.execute(FORGET_BOOTS, [])?;
             numbered(tx, before)
         })
         .await
     }
 
-    async fn leave(&self, router: &str) -> Result<(), CatalogError> {
+    async fn leave(&self, router: &str, boot: u64) -> Result<(), CatalogError> {
         let router = router.to_owned();
         self.run(move |tx| {
+            if held(tx, &router)?.and_then(|held| held.boot).is_some_and(|other| other != boot) {
+                return Ok(());
+            }
             let before = router_rows(tx)?;
             tx.execute("DELETE FROM routers WHERE router = ?", [router])?;
+            tx.execute(FORGET_BOOTS, [])?;
             numbered(tx, before).map(drop)
         })
         .await
@@ -359,6 +375,16 @@ fn set_writer(tx: &Transaction<'_>, bid: &WriterBid, lease: &Lease) -> Result<()
     let values = params![lease.term, lease.holder, bid.address, lease.until_ms, bid.shard.0];
     tx.execute(sql, values)?;
     Ok(())
+}
+
+fn held(tx: &Transaction<'_>, router: &str) -> Result<Option<Held>, CatalogError> {
+    let sql = "SELECT address, until_ms, boot FROM routers \
+        LEFT JOIN router_boots ON router_boots.router = routers.router WHERE routers.router = ?";
+    let read = |row: &Row<'_>| {
+        let (address, until_ms, boot) = row.try_into()?;
+        Ok(Held { address, until_ms, boot })
+    };
+    Ok(tx.query_row(sql, [router], read).optional()?)
 }
 
 fn router_rows(tx: &Transaction<'_>) -> Result<Vec<Router>, CatalogError> {

@@ -4,4 +4,6 @@ mod calls;
 mod events;
 mod fixture;
 mod moves;
+mod names;
 mod parts;
+mod streams;

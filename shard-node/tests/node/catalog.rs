@@ -81,7 +81,13 @@ impl Catalog for TestCatalog {
         } else {
             (request.term == newest, newest)
         };
-        Ok(WriterLease { granted, term, lasts_ms: 3_000, holder: "another".to_owned() })
+        Ok(WriterLease {
+            granted,
+            term,
+            lasts_ms: 3_000,
+            holder: "another".to_owned(),
+            reported: Vec::new(),
+        })
     }
 
     async fn owned_slots(&self, shard: u32) -> Result<Vec<SlotEntry>, Refusal> {

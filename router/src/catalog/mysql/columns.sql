@@ -16,4 +16,4 @@ SELECT line FROM (
     WHERE table_schema = DATABASE()
     GROUP BY table_name, index_name, non_unique
 ) AS described
-ORDER BY t, part, n, line
+ORDER BY CAST(t AS BINARY), part, n, line
