@@ -123,7 +123,8 @@ impl AdminApi for Admin {
             name => self.user_of(name).await?,
         };
         let slot = Slot::of(entity);
-        let row = self.catalog.locate_slot(slot).await.map_err(refusal)?.ok_or_else(not_placed)?;
+        let held = self.catalog.locate_slot(slot).await.map_err(refusal)?;
+        let row = held.ok_or_else(not_placed)?.row;
         let shards = self.catalog.shards().await.map_err(refusal)?;
         let writer = shards.into_iter().find(|other| other.shard == row.shard);
         let partition = slot.partition(self.partitions);

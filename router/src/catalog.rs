@@ -9,7 +9,8 @@
 //! Leases are judged by the database's clock alone. A lease elects; it is the term, checked by
 //! compare-and-set here and by the lane rows in a shard's own database, that keeps data safe.
 //!
-//! Lock order in every transaction: leader, list number, shard, slots in order, the rest.
+//! Lock order in every transaction: leader, counter, shard, slots in order, who holds them, the move,
+//! the rest.
 
 #[cfg(feature = "mysql")]
 pub mod mysql;
@@ -19,11 +20,16 @@ pub mod sqlite;
 pub mod conformance;
 mod lease;
 pub mod migrate;
+pub mod moves;
+pub mod operations;
 mod rows;
 
 use async_trait::async_trait;
+use moves::{HeldSlot, MoveStore};
+use operations::OperationStore;
 use shardline_domain::{
     id::ShardId,
+    placement::transfer::NotAsExpected,
     slot::{Epoch, Slot},
 };
 use std::time::Duration;
@@ -53,22 +59,19 @@ pub trait CatalogStore: Send + Sync {
         slots: &[(Slot, ShardId)],
     ) -> Result<bool, CatalogError>;
 
-    /// Gives slots to other owners: all of them if each is still as `from` says, else none and false.
-    /// An epoch must grow (`Refused`). `NotLeader` if `term` is not the newest.
-    async fn change_slots(&self, term: u64, changes: &[SlotChange]) -> Result<bool, CatalogError>;
-
-    /// By id. A plain read.
+    /// By id, without those that were removed. A plain read.
     async fn shards(&self) -> Result<Vec<ShardRow>, CatalogError>;
 
     /// The slots that changed after `version`, and the version they bring the reader to; after 0: all.
     /// A plain read, of one moment.
     async fn slots_since(&self, version: u64) -> Result<SlotNews, CatalogError>;
 
-    /// The slots of a shard, by a locking read: waits for changes under way, never older than the call.
-    async fn owned_slots(&self, shard: ShardId) -> Result<Vec<SlotRow>, CatalogError>;
+    /// The slots of a shard and what holds them, by a locking read: waits for changes under way, never
+    /// older than the call.
+    async fn owned_slots(&self, shard: ShardId) -> Result<Vec<HeldSlot>, CatalogError>;
 
-    /// One slot, by a locking read; None before the first placement.
-    async fn locate_slot(&self, slot: Slot) -> Result<Option<SlotRow>, CatalogError>;
+    /// One slot and what holds it, by a locking read; None before the first placement.
+    async fn locate_slot(&self, slot: Slot) -> Result<Option<HeldSlot>, CatalogError>;
 
     // ---- Writers of shards ----
 
@@ -112,6 +115,11 @@ pub trait CatalogStore: Send + Sync {
     async fn routers(&self) -> Result<RouterList, CatalogError>;
 }
 
+/// All of it: what the coordinator and operators need.
+pub trait WholeCatalog: CatalogStore + MoveStore + OperationStore {}
+
+impl<T: CatalogStore + MoveStore + OperationStore> WholeCatalog for T {}
+
 #[derive(Debug, Error)]
 pub enum CatalogError {
     /// Another router leads with this term; nothing was changed.
@@ -123,6 +131,9 @@ pub enum CatalogError {
     /// Nothing was changed, and asking again will not help.
     #[error("refused: {0}")]
     Refused(String),
+    /// Somebody was faster, or it happened before; nothing was changed. Look again.
+    #[error(transparent)]
+    NotAsExpected(#[from] NotAsExpected),
     /// No useful answer: it may or may not have happened.
     #[error("the catalog is unavailable: {0}")]
     Unavailable(String),
@@ -170,21 +181,29 @@ pub enum ShardState {
     Active = 1,
     /// On its way out: gets no slots.
     Draining = 2,
+    /// Its writer was not there yet.
+    Joining = 3,
+    /// Remembered only for its writer terms.
+    Removed = 4,
 }
 
 impl ShardState {
     pub fn from_number(number: u8) -> Option<ShardState> {
-        match number {
-            1 => Some(ShardState::Active),
-            2 => Some(ShardState::Draining),
-            _ => None,
-        }
+        use ShardState::{Active, Draining, Joining, Removed};
+        [Active, Draining, Joining, Removed].into_iter().find(|state| *state as u8 == number)
+    }
+
+    /// Whether plans give it slots.
+    pub fn takes_slots(self) -> bool {
+        matches!(self, ShardState::Active | ShardState::Joining)
     }
 
     pub fn name(self) -> &'static str {
         match self {
             ShardState::Active => "active",
             ShardState::Draining => "draining",
+            ShardState::Joining => "joining",
+            ShardState::Removed => "removed",
         }
     }
 }
@@ -201,15 +220,6 @@ pub struct SlotRow {
 pub struct SlotNews {
     pub version: u64,
     pub slots: Vec<SlotRow>,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct SlotChange {
-    /// What must stand there.
-    pub from: SlotRow,
-    pub to_shard: ShardId,
-    /// Higher than `from.epoch`.
-    pub to_epoch: Epoch,
 }
 
 #[derive(Clone, PartialEq, Eq, Debug)]

@@ -1,6 +1,7 @@
 //! The catalog as shard-nodes see it: leases to write, the slots they own, what they report; and the
 //! way to entities on other shards. Nothing is kept here; any router answers alike.
 
+use crate::catalog::moves::HeldSlot;
 use crate::catalog::{
     CatalogError, CatalogStore, LanePosition, Report, SlotRow, WriterBid, WriterGrant,
 };
@@ -9,7 +10,7 @@ use async_trait::async_trait;
 use shardline_domain::{id::ShardId, slot::Slot};
 use shardline_wire::call::{Catalog, Outcome};
 use shardline_wire::internal::{
-    Call, ShardReport, ShardReportAnswer, SlotEntry, WriterLease, WriterRequest,
+    Call, HeldBy, ShardReport, ShardReportAnswer, SlotEntry, WriterLease, WriterRequest,
 };
 use shardline_wire::refusal::{Code, Refusal};
 use std::sync::Arc;
@@ -80,7 +81,7 @@ impl Catalog for CatalogService {
 
     async fn owned_slots(&self, shard: u32) -> Result<Vec<SlotEntry>, Refusal> {
         let rows = self.catalog.owned_slots(ShardId(shard)).await.map_err(refusal)?;
-        Ok(rows.into_iter().map(slot_entry).collect())
+        Ok(rows.into_iter().map(held_entry).collect())
     }
 
     async fn locate_slot(&self, slot: u32) -> Result<SlotEntry, Refusal> {
@@ -88,7 +89,7 @@ impl Catalog for CatalogService {
             || Refusal::of_field(Code::BadRequest, "slot", format!("there is no slot {slot}"));
         let slot = Slot::new(slot).ok_or_else(bad)?;
         let row = self.catalog.locate_slot(slot).await.map_err(refusal)?;
-        row.map(slot_entry).ok_or_else(not_placed)
+        row.map(held_entry).ok_or_else(not_placed)
     }
 
     async fn report(&self, report: ShardReport) -> Result<ShardReportAnswer, Refusal> {
@@ -150,6 +151,17 @@ pub(crate) fn lane_position(position: LanePosition) -> shardline_wire::internal:
     shardline_wire::internal::LanePosition { lane: lane.into(), committed, relayed }
 }
 
+fn held_entry(slot: HeldSlot) -> SlotEntry {
+    let held = slot.held.map(|held| HeldBy {
+        r#move: held.move_id.0,
+        attempt: held.attempt.0,
+        phase: (held.phase as u8).into(),
+        source: held.source.0,
+        target: held.target.0,
+    });
+    SlotEntry { held, ..slot_entry(slot.row) }
+}
+
 pub(crate) fn not_placed() -> Refusal {
     Refusal::try_again("no slots are placed yet", RETRY_AFTER_MS)
 }
@@ -163,9 +175,9 @@ pub(crate) fn refusal(error: CatalogError) -> Refusal {
         }
         // A shard that is not there may be added yet: whoever asked waits for it.
         CatalogError::Refused(message) => Refusal::try_again(message, RETRY_AFTER_MS),
-        CatalogError::NotLeader { .. } | CatalogError::IdTaken { .. } => {
-            Refusal::try_again(error.to_string(), RETRY_AFTER_MS)
-        }
+        CatalogError::NotLeader { .. }
+        | CatalogError::IdTaken { .. }
+        | CatalogError::NotAsExpected(_) => Refusal::try_again(error.to_string(), RETRY_AFTER_MS),
         CatalogError::Corrupt(_) => {
             error!(%error, "the catalog is not as expected");
             Refusal::internal("the catalog is not as expected; see this router's log")

@@ -94,7 +94,8 @@ async fn two_routers_that_start_at_once_place_the_slots_once() {
     let moves = plan(&Owners::none(), &shares()).expect("good shares");
     assert_eq!(rows.len(), moves.len());
     for moved in moves {
-        let row = catalog.locate_slot(moved.slot).await.expect("an answer").expect("it is placed");
+        let held = catalog.locate_slot(moved.slot).await.expect("an answer");
+        let row = held.expect("it is placed").row;
         assert_eq!((row.shard, row.epoch), (moved.to, Epoch(1)));
     }
     for (_, lifecycle) in [one, two] {

@@ -1,18 +1,25 @@
 //! What every form of the catalog must do. Each check gets an empty catalog, opened twice: what one
 //! process did, the other sees.
 
+mod moves;
+mod operations;
+
+pub use moves::*;
+pub use operations::*;
+
+use super::moves::{HeldSlot, NewMove};
 use super::{
-    CatalogError, CatalogStore, LanePosition, NewShard, Report, Router, ShardState, SlotChange,
-    SlotRow, WriterBid, WriterGrant,
+    CatalogError, LanePosition, NewShard, Report, Router, ShardState, SlotRow, WholeCatalog,
+    WriterBid, WriterGrant,
 };
 use shardline_domain::{
     id::ShardId,
+    placement::transfer::MovingSlot,
     slot::{Epoch, Slot},
 };
-use std::collections::BTreeSet;
 use std::time::Duration;
 
-type Store = dyn CatalogStore;
+type Store = dyn WholeCatalog;
 
 /// Longer than any test.
 const LONG: Duration = Duration::from_secs(3600);
@@ -31,9 +38,22 @@ macro_rules! catalog_checks {
             a_resigned_lease_is_free_at_once
             the_first_placement_happens_once
             an_old_leader_changes_nothing
-            slots_change_all_or_none
-            epochs_never_go_down
-            readers_learn_what_changed_since
+            a_slot_is_never_held_twice
+            two_that_plan_at_once_hold_each_slot_once
+            a_move_takes_its_slots_along_and_journals_each_step
+            a_repeated_arrow_changes_nothing
+            an_older_leader_moves_nothing
+            of_a_flip_and_an_abort_one_happens
+            an_abort_takes_the_next_epoch_and_may_be_followed_by_another_try
+            a_reverse_takes_the_slots_over
+            the_latest_wish_counts_while_it_can
+            how_a_move_goes_is_kept_for_people
+            a_shard_joins_and_becomes_active
+            weights_and_draining_change
+            a_shard_that_holds_anything_is_not_removed
+            a_removed_shard_is_gone_but_its_terms_stay_used
+            one_rebalance_runs_at_a_time
+            the_throttle_is_kept
             a_writer_waits_for_the_lease_of_another
             the_same_node_begins_anew_with_a_new_term
             only_the_newest_term_is_renewed
@@ -92,8 +112,8 @@ pub async fn the_first_placement_happens_once(a: &Store, b: &Store) {
     assert!(news.slots.iter().all(|row| row.epoch == Epoch(1)));
     let owned = b.owned_slots(ShardId(1)).await.expect("an answer");
     assert_eq!(owned.len(), Slot::all().len() / 2);
-    assert!(owned.iter().all(|row| row.shard == ShardId(1) && row.slot.get() % 2 == 1));
-    assert_eq!(b.locate_slot(slot(7)).await.expect("an answer"), Some(row(7, 1, 1)));
+    assert!(owned.iter().all(|held| held.row.shard == ShardId(1) && held.row.slot.get() % 2 == 1));
+    assert_eq!(b.locate_slot(slot(7)).await.expect("an answer"), Some(free(7, 1, 1)));
 }
 
 pub async fn an_old_leader_changes_nothing(a: &Store, b: &Store) {
@@ -104,53 +124,11 @@ pub async fn an_old_leader_changes_nothing(a: &Store, b: &Store) {
     assert_eq!(a.shards().await.expect("an answer"), []);
 
     assert!(b.found(new, &[shard(0), shard(1)], &alternating()).await.expect("an answer"));
-    let refused = a.change_slots(old, &[change(row(0, 0, 1), 1, 2)]).await;
-    assert!(matches!(refused, Err(CatalogError::NotLeader { term }) if term == new), "{refused:?}");
-    let refused = a.change_slots(new + 1, &[change(row(0, 0, 1), 1, 2)]).await;
+    let slots = vec![MovingSlot { slot: slot(0), epoch: Epoch(1) }];
+    let moves = [NewMove { source: ShardId(0), target: ShardId(1), slots, window: Duration::ZERO }];
+    let refused = a.create_moves(new + 1, None, &moves).await;
     assert!(matches!(refused, Err(CatalogError::NotLeader { .. })), "a term nobody was given");
-    assert_eq!(a.locate_slot(slot(0)).await.expect("an answer"), Some(row(0, 0, 1)));
-}
-
-pub async fn slots_change_all_or_none(a: &Store, b: &Store) {
-    let term = founded(a).await;
-    let wrong = [change(row(0, 0, 1), 1, 2), change(row(2, 1, 1), 0, 2)];
-    assert!(!a.change_slots(term, &wrong).await.expect("an answer"), "slot 2 is on shard 0");
-    assert_eq!(b.locate_slot(slot(0)).await.expect("an answer"), Some(row(0, 0, 1)));
-    let right = [change(row(2, 0, 1), 1, 3), change(row(0, 0, 1), 1, 2)];
-    assert!(a.change_slots(term, &right).await.expect("an answer"));
-    assert!(!a.change_slots(term, &right).await.expect("an answer"), "it happened before");
-    assert_eq!(b.locate_slot(slot(0)).await.expect("an answer"), Some(row(0, 1, 2)));
-    assert_eq!(b.locate_slot(slot(2)).await.expect("an answer"), Some(row(2, 1, 3)));
-    let owned = b.owned_slots(ShardId(1)).await.expect("an answer");
-    assert_eq!(owned.len(), Slot::all().len() / 2 + 2);
-}
-
-pub async fn epochs_never_go_down(a: &Store, b: &Store) {
-    let term = founded(a).await;
-    assert!(a.change_slots(term, &[change(row(4, 0, 1), 1, 5)]).await.expect("an answer"));
-    for epoch in [1, 4, 5] {
-        let refused = a.change_slots(term, &[change(row(4, 1, 5), 0, epoch)]).await;
-        assert!(matches!(refused, Err(CatalogError::Refused(_))), "to {epoch}: {refused:?}");
-    }
-    let twice = [change(row(4, 1, 5), 0, 6), change(row(4, 1, 5), 0, 7)];
-    let refused = a.change_slots(term, &twice).await;
-    assert!(matches!(refused, Err(CatalogError::Refused(_))), "{refused:?}");
-    assert_eq!(b.locate_slot(slot(4)).await.expect("an answer"), Some(row(4, 1, 5)));
-}
-
-pub async fn readers_learn_what_changed_since(a: &Store, b: &Store) {
-    let term = founded(a).await;
-    let all = b.slots_since(0).await.expect("an answer");
-    let none = b.slots_since(all.version).await.expect("an answer");
-    assert_eq!((none.version, none.slots), (all.version, vec![]));
-    let changes = [change(row(1, 1, 1), 0, 2), change(row(3, 1, 1), 0, 2)];
-    assert!(a.change_slots(term, &changes).await.expect("an answer"));
-    let some = b.slots_since(all.version).await.expect("an answer");
-    assert!(all.version < some.version);
-    let rows: BTreeSet<(u16, u32, u64)> =
-        some.slots.iter().map(|row| (row.slot.get(), row.shard.0, row.epoch.0)).collect();
-    assert_eq!(rows, BTreeSet::from([(1, 0, 2), (3, 0, 2)]));
-    assert_eq!(b.slots_since(some.version).await.expect("an answer").slots, []);
+    assert_eq!(a.locate_slot(slot(0)).await.expect("an answer"), Some(free(0, 0, 1)));
 }
 
 pub async fn a_writer_waits_for_the_lease_of_another(a: &Store, b: &Store) {
@@ -377,8 +355,8 @@ fn row(number: u32, shard: u32, epoch: u64) -> SlotRow {
     SlotRow { slot: slot(number), shard: ShardId(shard), epoch: Epoch(epoch) }
 }
 
-fn change(from: SlotRow, to: u32, epoch: u64) -> SlotChange {
-    SlotChange { from, to_shard: ShardId(to), to_epoch: Epoch(epoch) }
+fn free(number: u32, shard: u32, epoch: u64) -> HeldSlot {
+    HeldSlot { row: row(number, shard, epoch), held: None }
 }
 
 fn shard(number: u32) -> NewShard {

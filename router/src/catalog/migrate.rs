@@ -30,6 +30,9 @@ macro_rules! steps {
     };
 }
 
+/// Rows of `counters` that are there from the beginning.
+pub(super) const COUNTERS: [&str; 5] = ["slots", "routers", "moves", "rebalances", "changes"];
+
 #[cfg(feature = "mysql")]
 pub(super) const MYSQL: &[Step] = steps!("mysql":
     1 "0001-leaders",
@@ -39,6 +42,13 @@ pub(super) const MYSQL: &[Step] = steps!("mysql":
     5 "0005-positions",
     6 "0006-routers",
     7 "0007-router-boots",
+    8 "0008-moves",
+    9 "0009-move-slots",
+    10 "0010-holds",
+    11 "0011-move-log",
+    12 "0012-rebalances",
+    13 "0013-changes",
+    14 "0014-settings",
 );
 
 #[cfg(feature = "sqlite")]
@@ -50,6 +60,13 @@ pub(super) const SQLITE: &[Step] = steps!("sqlite":
     5 "0005-positions",
     6 "0006-routers",
     7 "0007-router-boots",
+    8 "0008-moves",
+    9 "0009-move-slots",
+    10 "0010-holds",
+    11 "0011-move-log",
+    12 "0012-rebalances",
+    13 "0013-changes",
+    14 "0014-settings",
 );
 
 /// The steps still to be run, in order, when `applied` have been.

@@ -4,6 +4,8 @@
 //! reads the server's clock. A deadlock or a lock wait that took too long rolls the step back, and it
 //! is tried again.
 
+mod moves;
+mod operations;
 mod schema;
 mod session;
 
@@ -11,10 +13,11 @@ pub use schema::describe;
 
 use super::lease::{Held, Lease, until_ms};
 use super::migrate::Migrate;
-use super::rows::{ShardColumns, granted, in_order, news, no_shard, refused, shard_row, slot_row};
+use super::moves::{HeldColumns, HeldSlot};
+use super::rows::{ShardColumns, granted, held_slots, news, no_shard, refused, shard_row};
 use super::{
     CatalogError, CatalogStore, LanePosition, Leadership, NewShard, Report, Router, RouterList,
-    ShardRow, ShardState, SlotChange, SlotNews, SlotRow, WriterBid, WriterGrant,
+    ShardRow, ShardState, SlotNews, WriterBid, WriterGrant,
 };
 use async_trait::async_trait;
 use mysql_async::{Conn, Params, Value, prelude::Queryable};
@@ -105,35 +108,11 @@ impl CatalogStore for MysqlCatalog {
         self.sessions.run(step).await
     }
 
-    async fn change_slots(&self, term: u64, changes: &[SlotChange]) -> Result<bool, CatalogError> {
-        let changes = &in_order(changes)?;
-        let step = |mut tx: Tx| async move {
-            check_leader(&mut tx, term).await?;
-            let version = counter(&mut tx, "slots").await? + 1;
-            for change in changes {
-                let sql = "SELECT slot, shard, epoch FROM slots WHERE slot = ? FOR UPDATE";
-                let row: Option<(u32, u32, u64)> =
-                    tx.exec_first(sql, (change.from.slot.get(),)).await?;
-                if row.map(slot_row).transpose()? != Some(change.from) {
-                    return Ok((tx, false));
-                }
-            }
-            set_counter(&mut tx, "slots", version).await?;
-            let sql = "UPDATE slots SET shard = ?, epoch = ?, version = ? WHERE slot = ?";
-            let rows = changes.iter().map(|change| {
-                (change.to_shard.0, change.to_epoch.0, version, change.from.slot.get())
-            });
-            tx.exec_batch(sql, rows).await?;
-            Ok((tx, true))
-        };
-        self.sessions.run(step).await
-    }
-
     async fn shards(&self) -> Result<Vec<ShardRow>, CatalogError> {
         let step = |mut db: Conn| async move {
             let now = now_ms(&mut db).await?;
             let sql = "SELECT shard, weight, state, writer_term, writer, address, until_ms, \
-                reported_ms, durability FROM shards ORDER BY shard";
+                reported_ms, durability FROM shards WHERE state <> 4 ORDER BY shard";
             let rows: Vec<ShardColumns> = db.query(sql).await?;
             let rows = rows.into_iter().map(|columns| shard_row(columns, now));
             Ok(rows.collect::<Result<_, _>>()?)
@@ -150,23 +129,29 @@ impl CatalogStore for MysqlCatalog {
         self.sessions.read(step).await
     }
 
-    async fn owned_slots(&self, shard: ShardId) -> Result<Vec<SlotRow>, CatalogError> {
+    async fn owned_slots(&self, shard: ShardId) -> Result<Vec<HeldSlot>, CatalogError> {
         let step = |mut tx: Tx| async move {
             let sql = "SELECT slot, shard, epoch FROM slots WHERE shard = ? LOCK IN SHARE MODE";
             let rows: Vec<(u32, u32, u64)> = tx.exec(sql, (shard.0,)).await?;
-            let mut rows: Vec<SlotRow> =
-                rows.into_iter().map(slot_row).collect::<Result<_, _>>()?;
-            rows.sort_by_key(|row| row.slot);
-            Ok((tx, rows))
+            // With its slots locked, no move of theirs begins, flips or ends.
+            let sql = "SELECT h.slot, m.move, m.attempt, m.phase, m.source, m.target \
+                FROM moves m STRAIGHT_JOIN holds h ON h.move = m.move \
+                WHERE m.source = ? OR m.target = ? LOCK IN SHARE MODE";
+            let holds: Vec<HeldColumns> = tx.exec(sql, (shard.0, shard.0)).await?;
+            Ok((tx, held_slots(rows, holds)?))
         };
         self.sessions.run(step).await
     }
 
-    async fn locate_slot(&self, slot: Slot) -> Result<Option<SlotRow>, CatalogError> {
+    async fn locate_slot(&self, slot: Slot) -> Result<Option<HeldSlot>, CatalogError> {
         let step = |mut tx: Tx| async move {
             let sql = "SELECT slot, shard, epoch FROM slots WHERE slot = ? LOCK IN SHARE MODE";
-            let row: Option<(u32, u32, u64)> = tx.exec_first(sql, (slot.get(),)).await?;
-            Ok((tx, row.map(slot_row).transpose()?))
+            let rows: Vec<(u32, u32, u64)> = tx.exec(sql, (slot.get(),)).await?;
+            let sql = "SELECT h.slot, m.move, m.attempt, m.phase, m.source, m.target \
+                FROM holds h STRAIGHT_JOIN moves m ON m.move = h.move \
+                WHERE h.slot = ? LOCK IN SHARE MODE";
+            let holds: Vec<HeldColumns> = tx.exec(sql, (slot.get(),)).await?;
+            Ok((tx, held_slots(rows, holds)?.pop()))
         };
         self.sessions.run(step).await
     }
@@ -335,7 +320,8 @@ async fn set_counter(tx: &mut Tx, name: &str, value: u64) -> Result<(), Failure>
 }
 
 async fn writer(tx: &mut Tx, shard: ShardId) -> Result<Lease, Failure> {
-    let sql = "SELECT writer_term, writer, until_ms FROM shards WHERE shard = ? FOR UPDATE";
+    let sql = "SELECT writer_term, writer, until_ms FROM shards \
+        WHERE shard = ? AND state <> 4 FOR UPDATE";
     let row: Option<(u64, String, i64)> = tx.exec_first(sql, (shard.0,)).await?;
     let (term, holder, until_ms) = row.ok_or_else(|| no_shard(shard))?;
     Ok(Lease { term, holder, until_ms })

@@ -1,11 +1,14 @@
 //! From columns to what they mean, whatever database they came from. What cannot be is `Corrupt`.
 
 use super::lease::Lease;
-use super::{CatalogError, ShardRow, ShardState, SlotChange, SlotNews, SlotRow, WriterGrant};
+use super::moves::{self, HeldColumns, HeldSlot};
+use super::{CatalogError, ShardRow, ShardState, SlotNews, SlotRow, WriterGrant};
 use shardline_domain::{
     id::ShardId,
+    placement::transfer::Held,
     slot::{Epoch, Slot},
 };
+use std::collections::BTreeMap;
 
 /// shard, weight, state, writer_term, writer, address, until_ms, reported_ms, durability
 pub(super) type ShardColumns = (u32, u32, u8, u64, String, String, i64, Option<i64>, String);
@@ -48,21 +51,21 @@ pub(super) fn news(
     Ok(SlotNews { version: newest, slots: slots.collect::<Result<_, _>>()? })
 }
 
-/// The changes in the order their rows are locked; refused if an epoch would not grow, or a slot is
-/// there twice.
-pub(super) fn in_order(changes: &[SlotChange]) -> Result<Vec<SlotChange>, CatalogError> {
-    let mut changes = changes.to_vec();
-    changes.sort_by_key(|change| change.from.slot);
-    if let Some(change) = changes.iter().find(|change| change.to_epoch <= change.from.epoch) {
-        return Err(CatalogError::Refused(format!(
-            "slot {} would go from epoch {} to {}",
-            change.from.slot, change.from.epoch, change.to_epoch
-        )));
-    }
-    if let Some(pair) = changes.windows(2).find(|pair| pair[0].from.slot == pair[1].from.slot) {
-        return Err(CatalogError::Refused(format!("slot {} is there twice", pair[0].from.slot)));
-    }
-    Ok(changes)
+/// Slots with what holds them, by number.
+pub(super) fn held_slots(
+    rows: Vec<(u32, u32, u64)>,
+    holds: Vec<HeldColumns>,
+) -> Result<Vec<HeldSlot>, CatalogError> {
+    let holds: BTreeMap<u32, Held> =
+        holds.into_iter().map(moves::held).collect::<Result<_, _>>()?;
+    let with_held = |row: SlotRow| {
+        let held = holds.get(&row.slot.get().into()).copied();
+        HeldSlot { row, held }
+    };
+    let mut slots: Vec<HeldSlot> =
+        rows.into_iter().map(|row| slot_row(row).map(with_held)).collect::<Result<_, _>>()?;
+    slots.sort_by_key(|held| held.row.slot);
+    Ok(slots)
 }
 
 pub(super) fn no_shard(shard: ShardId) -> CatalogError {

@@ -3,14 +3,17 @@
 //! One connection per process, one step at a time; a second process on the same file waits its turn.
 //! Steps that write begin as writers (BEGIN IMMEDIATE), so nothing they decide from can change.
 
+mod moves;
+mod operations;
 mod schema;
 
 use super::lease::{Held, Lease, until_ms};
 use super::migrate::Migrate;
-use super::rows::{ShardColumns, granted, in_order, news, no_shard, refused, shard_row, slot_row};
+use super::moves::HeldSlot;
+use super::rows::{ShardColumns, granted, held_slots, news, no_shard, refused, shard_row};
 use super::{
     CatalogError, CatalogStore, LanePosition, Leadership, NewShard, Report, Router, RouterList,
-    ShardRow, ShardState, SlotChange, SlotNews, SlotRow, WriterBid, WriterGrant,
+    ShardRow, ShardState, SlotNews, WriterBid, WriterGrant,
 };
 use async_trait::async_trait;
 use parking_lot::Mutex;
@@ -149,33 +152,11 @@ impl CatalogStore for SqliteCatalog {
         .await
     }
 
-    async fn change_slots(&self, term: u64, changes: &[SlotChange]) -> Result<bool, CatalogError> {
-        let changes = in_order(changes)?;
-        self.run(move |tx| {
-            check_leader(tx, term)?;
-            for change in &changes {
-                if find_slot(tx, change.from.slot)? != Some(change.from) {
-                    return Ok(false);
-                }
-            }
-            let version = counter(tx, "slots")? + 1;
-            set_counter(tx, "slots", version)?;
-            let mut update =
-                tx.prepare("UPDATE slots SET shard = ?, epoch = ?, version = ? WHERE slot = ?")?;
-            for change in changes {
-                let (to, epoch) = (change.to_shard.0, change.to_epoch.0);
-                update.execute(params![to, epoch, version, change.from.slot.get()])?;
-            }
-            Ok(true)
-        })
-        .await
-    }
-
     async fn shards(&self) -> Result<Vec<ShardRow>, CatalogError> {
         self.run(|tx| {
             let now = now_ms(tx)?;
             let sql = "SELECT shard, weight, state, writer_term, writer, address, until_ms, \
-                reported_ms, durability FROM shards ORDER BY shard";
+                reported_ms, durability FROM shards WHERE state <> 4 ORDER BY shard";
             let rows: Vec<ShardColumns> = all(tx, sql, [], |row| row.try_into())?;
             rows.into_iter().map(|columns| shard_row(columns, now)).collect()
         })
@@ -190,17 +171,28 @@ impl CatalogStore for SqliteCatalog {
         .await
     }
 
-    async fn owned_slots(&self, shard: ShardId) -> Result<Vec<SlotRow>, CatalogError> {
+    async fn owned_slots(&self, shard: ShardId) -> Result<Vec<HeldSlot>, CatalogError> {
         self.run(move |tx| {
-            let sql = "SELECT slot, shard, epoch FROM slots WHERE shard = ? ORDER BY slot";
-            let rows: Vec<(u32, u32, u64)> = all(tx, sql, [shard.0], |row| row.try_into())?;
-            rows.into_iter().map(slot_row).collect()
+            let sql = "SELECT slot, shard, epoch FROM slots WHERE shard = ?";
+            let rows = all(tx, sql, [shard.0], |row| row.try_into())?;
+            let sql = "SELECT h.slot, m.move, m.attempt, m.phase, m.source, m.target \
+                FROM moves m JOIN holds h ON h.move = m.move \
+                WHERE m.source = ? OR m.target = ?";
+            held_slots(rows, all(tx, sql, [shard.0, shard.0], |row| row.try_into())?)
         })
         .await
     }
 
-    async fn locate_slot(&self, slot: Slot) -> Result<Option<SlotRow>, CatalogError> {
-        self.run(move |tx| find_slot(tx, slot)).await
+    async fn locate_slot(&self, slot: Slot) -> Result<Option<HeldSlot>, CatalogError> {
+        self.run(move |tx| {
+            let sql = "SELECT slot, shard, epoch FROM slots WHERE slot = ?";
+            let rows = all(tx, sql, [slot.get()], |row| row.try_into())?;
+            let sql = "SELECT h.slot, m.move, m.attempt, m.phase, m.source, m.target \
+                FROM holds h JOIN moves m ON m.move = h.move WHERE h.slot = ?";
+            let holds = all(tx, sql, [slot.get()], |row| row.try_into())?;
+            Ok(held_slots(rows, holds)?.pop())
+        })
+        .await
     }
 
     async fn acquire_writer(&self, bid: &WriterBid) -> Result<WriterGrant, CatalogError> {
@@ -358,14 +350,9 @@ fn set_counter(tx: &Transaction<'_>, name: &str, value: u64) -> Result<(), Catal
     Ok(())
 }
 
-fn find_slot(tx: &Transaction<'_>, slot: Slot) -> Result<Option<SlotRow>, CatalogError> {
-    let sql = "SELECT slot, shard, epoch FROM slots WHERE slot = ?";
-    let row = tx.query_row(sql, [slot.get()], |row| row.try_into()).optional()?;
-    row.map(slot_row).transpose()
-}
-
 fn writer(tx: &Transaction<'_>, shard: ShardId) -> Result<Lease, CatalogError> {
-    let sql = "SELECT writer_term, writer, until_ms FROM shards WHERE shard = ?";
+    let sql = "SELECT writer_term, writer, until_ms FROM shards \
+        WHERE shard = ? AND state <> 4";
     tx.query_row(sql, [shard.0], lease).optional()?.ok_or_else(|| no_shard(shard))
 }
 

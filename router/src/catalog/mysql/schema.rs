@@ -1,7 +1,7 @@
 //! Bringing a MySQL catalog to its schema, and describing what is there.
 
 use super::session::{Failure, Sessions};
-use crate::catalog::migrate::{MYSQL, Migrate, to_run};
+use crate::catalog::migrate::{COUNTERS, MYSQL, Migrate, to_run};
 use crate::catalog::{CatalogError, mysql::MysqlCatalog};
 use mysql_async::{Conn, Row, prelude::Queryable};
 
@@ -39,8 +39,8 @@ async fn locked(db: &mut Conn, when: Migrate) -> Result<(), Failure> {
         db.exec_drop(sql, (step.number, step.name)).await?;
         tracing::info!(step = step.name, "catalog schema changed");
     }
-    db.query_drop("INSERT IGNORE INTO counters (name, value) VALUES ('slots', 0), ('routers', 0)")
-        .await?;
+    let sql = "INSERT IGNORE INTO counters (name, value) VALUES (?, 0)";
+    db.exec_batch(sql, COUNTERS.map(|name| (name,))).await?;
     let sql = "INSERT IGNORE INTO leaders (role, term, holder, until_ms) VALUES (?, 0, '', 0)";
     Ok(db.exec_drop(sql, (super::COORDINATOR,)).await?)
 }

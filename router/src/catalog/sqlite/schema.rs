@@ -1,7 +1,7 @@
 //! Bringing a SQLite catalog to its schema, and describing what is there.
 
 use crate::catalog::CatalogError;
-use crate::catalog::migrate::{Migrate, SQLITE, to_run};
+use crate::catalog::migrate::{COUNTERS, Migrate, SQLITE, to_run};
 use rusqlite::{Connection, Transaction, TransactionBehavior, params};
 
 const TABLE: &str = "
@@ -22,8 +22,9 @@ pub(super) fn prepare(connection: &mut Connection, when: Migrate) -> Result<(), 
         tx.execute(sql, params![step.number, step.name])?;
         tracing::info!(step = step.name, "catalog schema changed");
     }
-    let sql = "INSERT OR IGNORE INTO counters (name, value) VALUES ('slots', 0), ('routers', 0)";
-    tx.execute(sql, [])?;
+    for name in COUNTERS {
+        tx.execute("INSERT OR IGNORE INTO counters (name, value) VALUES (?, 0)", [name])?;
+    }
     let sql = "INSERT OR IGNORE INTO leaders (role, term, holder, until_ms) VALUES (?, 0, '', 0)";
     tx.execute(sql, [super::COORDINATOR])?;
     Ok(tx.commit()?)

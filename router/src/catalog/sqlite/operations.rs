@@ -1,0 +1,240 @@
+//! What operators change in a SQLite catalog.
+
+use super::{SqliteCatalog, all, counter, now_ms, set_counter};
+use crate::catalog::CatalogError;
+use crate::catalog::moves::{cut, millis};
+use crate::catalog::operations::{
+    ChangeRow, Holdings, JoiningShard, OperationStore, Rebalance, RebalanceColumns, RebalanceState,
+    ShardChange, ShardFacts, THROTTLE, added, change, drained, facts, rebalance, removed,
+    reweighted, runs,
+};
+use async_trait::async_trait;
+use rusqlite::{OptionalExtension, Transaction, params};
+use shardline_domain::id::ShardId;
+use std::time::Duration;
+
+#[async_trait]
+impl OperationStore for SqliteCatalog {
+    async fn add_shard(&self, new: &JoiningShard, by: &str) -> Result<ShardChange, CatalogError> {
+        let (new, by) = (new.clone(), by.to_owned());
+        self.run(move |tx| {
+            let Some(next) = added(&shards(tx)?, &new)? else {
+                return Ok(change(
+                    new.shard,
+                    new.weight,
+                    crate::catalog::ShardState::Joining,
+                    true,
+                ));
+            };
+            let sql = "INSERT INTO shards \
+                (shard, weight, state, writer_term, writer, address, until_ms, durability) \
+                VALUES (?, ?, ?, 0, '', ?, 0, '') ON CONFLICT (shard) DO UPDATE SET \
+                weight = excluded.weight, state = excluded.state, address = excluded.address";
+            let values = params![next.shard.0, next.weight, next.state as u8, next.address];
+            tx.execute(sql, values)?;
+            let what = format!("shard {} joins, weight {}", next.shard, next.weight);
+            changed(tx, &by, &what)?;
+            Ok(change(next.shard, next.weight, next.state, false))
+        })
+        .await
+    }
+
+    async fn activate_shard(&self, shard: ShardId) -> Result<bool, CatalogError> {
+        self.run(move |tx| {
+            let sql = "UPDATE shards SET state = 1 WHERE shard = ? AND state = 3";
+            if tx.execute(sql, [shard.0])? == 0 {
+                return Ok(false);
+            }
+            changed(tx, "coordinator", &format!("shard {shard} is active"))?;
+            Ok(true)
+        })
+        .await
+    }
+
+    async fn set_weight(
+        &self,
+        shard: ShardId,
+        weight: u32,
+        by: &str,
+    ) -> Result<ShardChange, CatalogError> {
+        let by = by.to_owned();
+        self.run(move |tx| {
+            let before = shards(tx)?;
+            let next = reweighted(&before, shard, weight)?;
+            put(tx, &before, &next, &by, &format!("shard {shard} has weight {weight}"))
+        })
+        .await
+    }
+
+    async fn set_draining(
+        &self,
+        shard: ShardId,
+        draining: bool,
+        by: &str,
+    ) -> Result<ShardChange, CatalogError> {
+        let by = by.to_owned();
+        self.run(move |tx| {
+            let before = shards(tx)?;
+            let next = drained(&before, shard, draining)?;
+            put(tx, &before, &next, &by, &format!("shard {shard} is {}", next.state.name()))
+        })
+        .await
+    }
+
+    async fn remove_shard(&self, shard: ShardId, by: &str) -> Result<ShardChange, CatalogError> {
+        let by = by.to_owned();
+        self.run(move |tx| {
+            let before = shards(tx)?;
+            let Some(next) = removed(&before, shard, &holdings(tx, shard)?)? else {
+                return Ok(change(shard, 0, crate::catalog::ShardState::Removed, true));
+            };
+            let sql = "UPDATE shards SET state = ?, writer = '', address = '', until_ms = 0, \
+                reported_ms = NULL WHERE shard = ?";
+            tx.execute(sql, params![next.state as u8, shard.0])?;
+            tx.execute("DELETE FROM positions WHERE shard = ?", [shard.0])?;
+            changed(tx, &by, &format!("shard {shard} is removed"))?;
+            Ok(change(shard, next.weight, next.state, false))
+        })
+        .await
+    }
+
+    async fn begin_rebalance(&self, window: Duration, by: &str) -> Result<Rebalance, CatalogError> {
+        let by = by.to_owned();
+        self.run(move |tx| {
+            let now = now_ms(tx)?;
+            runs(newest(tx, now)?)?;
+            let id = counter(tx, "rebalances")? + 1;
+            set_counter(tx, "rebalances", id)?;
+            let sql = "INSERT INTO rebalances \
+                (rebalance, state, window_ms, started_by, started_ms, note) \
+                VALUES (?, ?, ?, ?, ?, '')";
+            let state = RebalanceState::Running as u8;
+            tx.execute(sql, params![id, state, millis(window), by, now])?;
+            changed(tx, &by, &format!("rebalance {id} begins"))?;
+            Ok(Rebalance {
+                id,
+                state: RebalanceState::Running,
+                window,
+                by,
+                age: Duration::ZERO,
+                note: String::new(),
+            })
+        })
+        .await
+    }
+
+    async fn end_rebalance(
+        &self,
+        id: u64,
+        state: RebalanceState,
+        note: &str,
+        by: &str,
+    ) -> Result<bool, CatalogError> {
+        let (note, by) = (note.to_owned(), by.to_owned());
+        self.run(move |tx| {
+            let sql = "UPDATE rebalances SET state = ?, note = ? WHERE rebalance = ? AND state = 1";
+            if tx.execute(sql, params![state as u8, cut(&note), id])? == 0 {
+                return Ok(false);
+            }
+            changed(tx, &by, &format!("rebalance {id} is {}: {note}", state.name()))?;
+            Ok(true)
+        })
+        .await
+    }
+
+    async fn note_rebalance(&self, id: u64, note: &str) -> Result<(), CatalogError> {
+        let note = note.to_owned();
+        self.run(move |tx| {
+            let sql = "UPDATE rebalances SET note = ? WHERE rebalance = ? AND state = 1";
+            tx.execute(sql, params![cut(&note), id])?;
+            Ok(())
+        })
+        .await
+    }
+
+    async fn rebalance(&self) -> Result<Option<Rebalance>, CatalogError> {
+        self.run(|tx| newest(tx, now_ms(tx)?)).await
+    }
+
+    async fn throttle(&self) -> Result<u64, CatalogError> {
+        self.run(|tx| {
+            let sql = "SELECT value FROM settings WHERE name = ?";
+            Ok(tx.query_row(sql, [THROTTLE], |row| row.get(0)).optional()?.unwrap_or(0))
+        })
+        .await
+    }
+
+    async fn set_throttle(&self, bytes_per_second: u64, by: &str) -> Result<(), CatalogError> {
+        let by = by.to_owned();
+        self.run(move |tx| {
+            let sql = "INSERT INTO settings (name, value) VALUES (?, ?) \
+                ON CONFLICT (name) DO UPDATE SET value = excluded.value";
+            tx.execute(sql, params![THROTTLE, bytes_per_second])?;
+            changed(tx, &by, &format!("moves copy at most {bytes_per_second} bytes a second"))
+        })
+        .await
+    }
+
+    async fn changes(&self, limit: u32) -> Result<Vec<ChangeRow>, CatalogError> {
+        self.run(move |tx| {
+            let sql = "SELECT n, at_ms, who, what FROM changes ORDER BY n DESC LIMIT ?";
+            all(tx, sql, [limit], |row| {
+                let (number, at_ms, by, what) = row.try_into()?;
+                Ok(ChangeRow { number, at_ms, by, what })
+            })
+        })
+        .await
+    }
+}
+
+/// All of them, removed ones too.
+fn shards(tx: &Transaction<'_>) -> Result<Vec<ShardFacts>, CatalogError> {
+    let sql = "SELECT shard, weight, state, address FROM shards ORDER BY shard";
+    all(tx, sql, [], |row| row.try_into())?.into_iter().map(facts).collect()
+}
+
+fn holdings(tx: &Transaction<'_>, shard: ShardId) -> Result<Holdings, CatalogError> {
+    let one = |sql: &str| tx.query_row(sql, [shard.0], |row| row.get::<_, u64>(0));
+    let sql = "SELECT move FROM moves WHERE phase NOT IN (12, 14) AND (source = ?1 OR target = ?1) \
+        ORDER BY move";
+    Ok(Holdings {
+        slots: one("SELECT COUNT(*) FROM slots WHERE shard = ?")?,
+        moves: all(tx, sql, [shard.0], |row| row.get(0))?,
+        unrelayed: one(
+            "SELECT COALESCE(SUM(MAX(committed - relayed, 0)), 0) FROM positions WHERE shard = ?",
+        )?,
+    })
+}
+
+/// Weight and state; journaled if they are others than before.
+fn put(
+    tx: &Transaction<'_>,
+    before: &[ShardFacts],
+    next: &ShardFacts,
+    by: &str,
+    what: &str,
+) -> Result<ShardChange, CatalogError> {
+    let unchanged = before.contains(next);
+    if !unchanged {
+        let sql = "UPDATE shards SET weight = ?, state = ? WHERE shard = ?";
+        tx.execute(sql, params![next.weight, next.state as u8, next.shard.0])?;
+        changed(tx, by, what)?;
+    }
+    Ok(change(next.shard, next.weight, next.state, unchanged))
+}
+
+/// The row that says who did it.
+pub(super) fn changed(tx: &Transaction<'_>, by: &str, what: &str) -> Result<(), CatalogError> {
+    let number = counter(tx, "changes")? + 1;
+    set_counter(tx, "changes", number)?;
+    let sql = "INSERT INTO changes (n, at_ms, who, what) VALUES (?, ?, ?, ?)";
+    tx.execute(sql, params![number, now_ms(tx)?, by, cut(what)])?;
+    Ok(())
+}
+
+fn newest(tx: &Transaction<'_>, now: i64) -> Result<Option<Rebalance>, CatalogError> {
+    let sql = "SELECT rebalance, state, window_ms, started_by, started_ms, note FROM rebalances \
+        ORDER BY rebalance DESC LIMIT 1";
+    let row: Option<RebalanceColumns> = tx.query_row(sql, [], |row| row.try_into()).optional()?;
+    row.map(|columns| rebalance(columns, now)).transpose()
+}
