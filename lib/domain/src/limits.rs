@@ -97,3 +97,16 @@ pub const MOVE_CLOSE_ENTITIES_MAX: u64 = 100;
 pub const MOVE_ROUND_TIME_MAX: Duration = Duration::from_millis(200);
 /// For how long the old shard follows, so that a move can be reversed.
 pub const MOVE_WINDOW_DEFAULT: Duration = Duration::from_secs(60 * 60);
+
+/// Entities of one move: both sides' heads are compared once more while writes wait.
+pub const MOVE_ENTITIES_MAX: u64 = 10_000;
+/// Bytes of one move: what an abort throws away, and how long until its result shows.
+pub const MOVE_BYTES_MAX: u64 = 256 * 1024 * 1024;
+/// Slots of one move that hold anything: all of them wait as long as the slowest.
+pub const MOVE_SLOTS_MAX: usize = 64;
+/// Moves that copy from or to one shard at a time: two only share what its disk can do.
+pub const MOVES_PER_SHARD_MAX: usize = 1;
+/// Moves whose writes may wait at a time, in the whole cluster: they share the catalog.
+pub const FREEZES_AT_ONCE_MAX: usize = 4;
+/// Moves that one coordinator has in hand; the rest waits in the catalog.
+pub const MOVES_IN_HAND_MAX: usize = 256;
