@@ -22,8 +22,9 @@ use shardline_router::catalog::sqlite::SqliteCatalog;
 use shardline_router::catalog_service::CatalogService;
 use shardline_router::coordinator::Coordinator;
 use shardline_router::router::{Identity, Outside, Router};
-use shardline_shard_node::ShardNode;
+use shardline_shard_node::config::read_accept_loss;
 use shardline_shard_node::store::sqlite::SqliteStore;
+use shardline_shard_node::{Loss, ShardNode};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -46,6 +47,8 @@ pub struct Options {
     pub shards: u32,
     /// Whether addresses on loopback are free of limits per address, as in the `local` profile.
     pub is_local: bool,
+    /// Losses of restored shards that the operator accepts.
+    pub accept_loss: Vec<Loss>,
 }
 
 impl Options {
@@ -56,8 +59,9 @@ impl Options {
         if !(1..=64).contains(&shards) {
             settings.problem("shards", "it must be from 1 to 64");
         }
+        let accept_loss = read_accept_loss(settings);
         let is_local = settings.peek("profile").is_none_or(|profile| profile == "local");
-        Options { listen, data: data.into(), shards, is_local }
+        Options { listen, data: data.into(), shards, is_local, accept_loss }
     }
 }
 
@@ -111,9 +115,10 @@ impl Cluster {
             let address = format!("shard-{shard}");
             let store = SqliteStore::open(&data.shard(shard)).await;
             let store = store.with_context(|| format!("shard {shard} cannot be opened"))?;
-            let config = shardline_shard_node::Config::new(shard, &address, &address)
+            let mut config = shardline_shard_node::Config::new(shard, &address, &address)
                 .with_lanes(1)?
                 .with_partitions(PARTITIONS)?;
+            config.accept_loss.clone_from(&options.accept_loss);
             let (store, bus, catalog) = (Arc::new(store), bus.clone(), service.clone());
             let node = ShardNode::start(config, store, bus, catalog, &layers.shards, health);
             shards.add(address, node);

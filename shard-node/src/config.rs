@@ -1,5 +1,6 @@
 //! What a shard-node has to be told.
 
+use crate::restore::{Loss, parse_losses};
 use shardline_daemon::config::{Settings, TrustTexts};
 use shardline_domain::slot::{Partitions, SLOTS};
 use shardline_wire::link::Trust;
@@ -24,6 +25,8 @@ pub struct Config {
     pub lanes: u16,
     pub partitions: Partitions,
     pub cache_bytes: usize,
+    /// Losses that an operator accepts; those of other shards say nothing here.
+    pub accept_loss: Vec<Loss>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
@@ -45,6 +48,7 @@ impl Config {
             lanes: LANES_DEFAULT,
             partitions,
             cache_bytes: CACHE_MIB_DEFAULT << 20,
+            accept_loss: Vec::new(),
         }
     }
 
@@ -122,6 +126,7 @@ impl ProcessConfig {
         let partitions =
             settings.or("partitions", PARTITIONS_DEFAULT, "of the bus; the same everywhere");
         let cache_mib = settings.or("cache-mib", CACHE_MIB_DEFAULT, "memory for chats and users");
+        let accept_loss = read_accept_loss(settings);
         let kafka = settings.required("kafka", "host:port of brokers, comma-separated");
         let routers: String = settings.required("routers", "host:port of some, comma-separated");
         let trust = TrustTexts::read(settings).and_then(|texts| {
@@ -134,6 +139,7 @@ impl ProcessConfig {
         let advertise = advertise.unwrap_or_else(|| listen.to_string());
         let mut node = Config::new(shard, name, advertise);
         node.cache_bytes = cache_mib << 20;
+        node.accept_loss = accept_loss;
         match node.clone().with_lanes(lanes) {
             Ok(good) => node = good,
             Err(error) => settings.problem("lanes", error),
@@ -145,6 +151,19 @@ impl ProcessConfig {
         let routers = routers.split(',').map(|one| one.trim().to_owned()).collect();
         ProcessConfig { node, listen, database, kafka, routers, trust }
     }
+}
+
+/// The setting `accept-loss`, of any process that holds shards.
+pub fn read_accept_loss(settings: &mut Settings) -> Vec<Loss> {
+    let text = settings.or(
+        "accept-loss",
+        String::new(),
+        "go on with a restored database: what /readyz says it lacks",
+    );
+    parse_losses(&text).unwrap_or_else(|error| {
+        settings.problem("accept-loss", error);
+        Vec::new()
+    })
 }
 
 #[cfg(test)]

@@ -3,7 +3,8 @@
 //! A call's way: `serving` takes it, `slots` and `gate` say whether its slot is ours, `lanes` decide
 //! writes by the rules in `write` and commit them in batches, `read` answers the rest. What was
 //! committed goes to the bus by `relay` and to other shards' users by `outbox`. `writer` makes this
-//! process the writer, and `store` is the database.
+//! process the writer, `restore` finds that the
+//! database is an earlier copy, and `store` is the database.
 
 pub mod config;
 pub mod server;
@@ -21,12 +22,14 @@ mod outbox;
 mod read;
 mod refusals;
 mod relay;
+mod restore;
 mod serving;
 mod slots;
 mod write;
 mod writer;
 
 pub use config::Config;
+pub use restore::{Loss, LossError, parse_losses};
 
 use arc_swap::ArcSwapOption;
 use serving::{Ground, Serving};
@@ -62,6 +65,7 @@ impl ShardNode {
     ) -> Arc<ShardNode> {
         metrics::describe_all();
         let serving = Arc::new(ArcSwapOption::empty());
+        let shard = config.shard;
         let (topic, partitions) = (Arc::clone(&bus), config.partitions.count());
         let life = WriterLife {
             config,
@@ -69,7 +73,7 @@ impl ShardNode {
             // Within what a signed column holds.
             incarnation: rand::random::<u64>() >> 1,
             serving: Arc::clone(&serving),
-            ready: health.part("writer"),
+            ready: health.part(format!("writer of shard {shard}")),
             lifecycle: lifecycle.clone(),
         };
         lifecycle.run("topic", ensure_topic(topic, partitions, lifecycle.token()));

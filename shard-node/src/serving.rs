@@ -16,6 +16,7 @@ use crate::outbox::Outbox;
 use crate::read::Reader;
 use crate::relay::Relay;
 use crate::relay::queue::RelayQueue;
+use crate::restore::{Loss, renew};
 use crate::slots::Slots;
 use crate::store::{LanePositions, Store, StoreError, Writer};
 use shardline_backends::bus::Bus;
@@ -25,6 +26,7 @@ use shardline_wire::internal::LanePosition;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
+use thiserror::Error;
 use tokio::sync::Semaphore;
 
 /// Reads being answered at the same time; more are told to come later.
@@ -58,15 +60,28 @@ pub(crate) struct Ground {
     pub(crate) catalog: Arc<dyn Catalog>,
 }
 
+/// Why a term did not begin.
+#[derive(Debug, Error)]
+pub(crate) enum StartError {
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The database has less than was reported of it.
+    #[error("the database lacks {0}")]
+    Restored(Loss),
+}
+
 impl Serving {
-    /// Takes the database over for `writer`, and starts what serves it.
+    /// Takes the database over for `writer`, unless it has less than what was `reported`, and starts
+    /// what serves it. May be dropped at any moment: the next start goes on.
     pub(crate) async fn start(
         config: &Config,
         ground: &Ground,
         writer: Writer,
+        reported: &[LanePosition],
         tasks: Lifecycle,
-    ) -> Result<Arc<Serving>, StoreError> {
+    ) -> Result<Arc<Serving>, StartError> {
         let Ground { store, bus, catalog } = ground;
+        renew::settle(&**store, config, writer, reported).await?;
         store.take_over(writer, config.lanes).await?;
         let fence = Arc::new(Fence::new(Arc::clone(store), writer));
         let gate = Slots::load(&**store).await?;

@@ -5,8 +5,8 @@
 //! lease, is what keeps two writers apart.
 
 use crate::config::Config;
-use crate::serving::{Ground, Serving};
-use crate::store::Writer;
+use crate::serving::{Ground, Serving, StartError};
+use crate::store::{StoreError, Writer};
 use arc_swap::ArcSwapOption;
 use shardline_daemon::backoff::Backoff;
 use shardline_daemon::clock::Stopwatch;
@@ -22,6 +22,8 @@ const ASK_EVERY: Duration = Duration::from_millis(500);
 /// How often the writer renews its lease, reports, and looks into the database.
 const RENEW_EVERY: Duration = Duration::from_secs(1);
 const LOOK_EVERY: Duration = Duration::from_millis(400);
+/// How often a quarantined database is looked at again.
+const QUARANTINE_LOOK: Duration = Duration::from_secs(2);
 /// How long the catalog may take to answer before it counts as away.
 const CATALOG_TIME_MAX: Duration = Duration::from_secs(2);
 
@@ -39,11 +41,21 @@ impl WriterLife {
     pub(crate) async fn run(self) {
         let stop = self.lifecycle.token();
         let mut backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(2));
+        // What the operator was told already.
+        let mut told = None;
         while !stop.is_cancelled() {
             let Some(lease) = self.acquire(&stop).await else { continue };
             let writer = Writer { term: lease.term, incarnation: self.incarnation };
             let tasks = self.lifecycle.child();
-            match Serving::start(&self.config, &self.ground, writer, tasks.clone()).await {
+            let starting =
+                Serving::start(&self.config, &self.ground, writer, &lease.reported, tasks.clone());
+            let started = tokio::select! {
+                started = starting => started,
+                // A start that is long keeps its lease; without it, it begins again.
+                () = self.keep(lease.term) => Err(StoreError::Fenced { term: lease.term }.into()),
+                () = stop.cancelled() => Err(StoreError::Unavailable("stopping".to_owned()).into()),
+            };
+            match started {
                 Ok(serving) => {
                     backoff.reset();
                     tracing::info!(
@@ -60,6 +72,15 @@ impl WriterLife {
                     }
                     serving.end().await;
                     self.serving.store(None);
+                }
+                Err(StartError::Restored(loss)) => {
+                    if told.as_ref() != Some(&loss) {
+                        tracing::error!(shard = self.config.shard, "{}", loss.explained());
+                    }
+                    self.ready.not_ready(loss.explained());
+                    told = Some(loss);
+                    self.release(lease.term).await;
+                    pause(&stop, QUARANTINE_LOOK).await;
                 }
                 Err(error) => {
                     tracing::warn!(shard = self.config.shard, %error, "the database was not taken over");
@@ -113,14 +134,30 @@ impl WriterLife {
     }
 
     async fn renew(&self, serving: &Serving, term: u64) {
+        if let Some(newer) = self.taken_by_another(term).await {
+            serving.fence.lose("the catalog gave the shard to another", Some(newer));
+        }
+    }
+
+    /// Renews the lease; the newer term if another has it. A catalog that is away takes nothing.
+    async fn taken_by_another(&self, term: u64) -> Option<u64> {
         let asked = self.ground.catalog.acquire_writer(self.request(term));
         match tokio::time::timeout(CATALOG_TIME_MAX, asked).await {
-            Ok(Ok(lease)) if !lease.granted => {
-                serving.fence.lose("the catalog gave the shard to another", Some(lease.term));
-            }
+            Ok(Ok(lease)) if !lease.granted => return Some(lease.term),
             Ok(Ok(_)) => {}
             Ok(Err(refusal)) => tracing::debug!(%refusal, "the lease was not renewed"),
             Err(_) => tracing::debug!("the catalog did not answer in time"),
+        }
+        None
+    }
+
+    /// Keeps the lease of a term that does not serve yet; returns when another has it.
+    async fn keep(&self, term: u64) {
+        loop {
+            tokio::time::sleep(RENEW_EVERY).await;
+            if self.taken_by_another(term).await.is_some() {
+                return;
+            }
         }
     }
 

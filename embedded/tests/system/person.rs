@@ -1,6 +1,6 @@
 //! A person with an account and a client, as the scenes use them.
 
-use shardline_client::frames::{Event, Member, Message};
+use shardline_client::frames::{Event, Member, Message, Opened};
 use shardline_client::{Client, Encoding, Http, HttpError, Options, Seen, Session, Timing};
 use std::time::Duration;
 use tokio::sync::mpsc;
@@ -121,6 +121,23 @@ impl Person {
             match event.member.clone() {
                 Some(member) if member.user == user => return (event, member),
                 _ => {}
+            }
+        }
+    }
+
+    /// What this person begins a chat anew with.
+    pub(crate) async fn resynced(&mut self, chat: u64) -> Opened {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            match timeout_at(deadline, self.seen.recv()).await {
+                Ok(Some(Seen::Resynced(opened)))
+                    if opened.chat.as_ref().is_some_and(|item| item.chat == chat) =>
+                {
+                    return *opened;
+                }
+                Ok(Some(_)) => {}
+                Ok(None) => panic!("{} is no longer connected", self.name),
+                Err(_) => panic!("{} was not resynced", self.name),
             }
         }
     }

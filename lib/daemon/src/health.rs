@@ -7,6 +7,7 @@ use axum::Router;
 use axum::http::{StatusCode, header};
 use axum::response::IntoResponse;
 use axum::routing::get;
+use std::borrow::Cow;
 use std::fmt::Write;
 use std::io;
 use std::net::SocketAddr;
@@ -32,7 +33,7 @@ struct State {
 
 #[derive(Debug)]
 struct Part {
-    name: &'static str,
+    name: Cow<'static, str>,
     /// None: ready.
     waits_for: Option<String>,
 }
@@ -53,7 +54,8 @@ impl Health {
     }
 
     /// A part that is not ready until it says so.
-    pub fn part(&self, name: &'static str) -> ReadyFlag {
+    pub fn part(&self, name: impl Into<Cow<'static, str>>) -> ReadyFlag {
+        let name = name.into();
         self.with(|state| {
             state.parts.push(Part { name, waits_for: Some("starting".to_owned()) });
             ReadyFlag { health: self.clone(), index: state.parts.len() - 1 }
@@ -147,12 +149,12 @@ impl ReadyFlag {
             let part = &mut state.parts[index];
             let changed = part.waits_for != waits_for;
             part.waits_for.clone_from(&waits_for);
-            (part.name, changed)
+            (part.name.clone(), changed)
         });
         if changed {
             match waits_for {
-                None => info!(part = name, "ready"),
-                Some(waits_for) => info!(part = name, waits_for, "not ready"),
+                None => info!(part = &*name, "ready"),
+                Some(waits_for) => info!(part = &*name, waits_for, "not ready"),
             }
         }
     }

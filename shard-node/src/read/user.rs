@@ -40,9 +40,11 @@ impl Reader {
     }
 
     /// The whole list or one chat's row of it, or what changed since; tombstones only in the latter.
+    /// Since a ver of before a restore nothing can be said.
     pub(super) async fn list(&self, id: u64, get: &GetList) -> Result<ListPage, Refusal> {
         let user = self.known_user(id).await?;
-        let since = get.since_list_ver.filter(|since| *since <= user.head.ver);
+        let told = user.row.trimmed_ver..=user.head.ver;
+        let since = get.since_list_ver.filter(|since| told.contains(since));
         let asked = match get.chat {
             Some(chat) => user.list_row(chat).map_or(&[][..], std::slice::from_ref),
             None => user.list.as_slice(),

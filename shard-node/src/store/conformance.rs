@@ -45,6 +45,7 @@ macro_rules! store_conformance {
             reading::pages_of_rows_follow_their_key,
             reading::names_are_found_by_prefix,
             reading::keys_that_do_not_exist_are_left_out,
+            reading::heads_are_walked_in_the_order_of_ids,
             reading::activity_is_the_last_message_at_that_time,
             reading::a_chat_shows_its_present_members,
             reading::a_read_sees_the_commit_before_it,

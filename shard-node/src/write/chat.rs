@@ -160,7 +160,7 @@ impl Wanted {
 }
 
 /// Random, not 0, and within what a signed column holds.
-pub(super) fn new_log() -> u64 {
+pub(crate) fn new_log() -> u64 {
     (rand::random::<u64>() >> 1).max(1)
 }
 

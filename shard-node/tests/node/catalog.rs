@@ -5,9 +5,10 @@ use async_trait::async_trait;
 use parking_lot::Mutex;
 use shardline_wire::call::{Catalog, Done, Outcome, Shard};
 use shardline_wire::internal::{
-    Call, ShardReport, ShardReportAnswer, SlotEntry, WriterLease, WriterRequest,
+    Call, LanePosition, ShardReport, ShardReportAnswer, SlotEntry, WriterLease, WriterRequest,
 };
 use shardline_wire::refusal::Refusal;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
@@ -56,6 +57,16 @@ impl TestCatalog {
         self.epoch.fetch_add(1, Ordering::SeqCst) + 1
     }
 
+    /// The highest positions of all reports, by lane.
+    fn reported(&self) -> Vec<LanePosition> {
+        let mut lanes: BTreeMap<u32, LanePosition> = BTreeMap::new();
+        for lane in self.reports.lock().iter().flat_map(|report| &report.lanes) {
+            let known = lanes.entry(lane.lane).or_insert(*lane);
+            known.committed = known.committed.max(lane.committed);
+        }
+        lanes.into_values().collect()
+    }
+
     fn entry(&self, slot: u32) -> SlotEntry {
         let shard = u32::try_from(self.shard.load(Ordering::SeqCst)).expect("small");
         SlotEntry { slot, shard, epoch: self.epoch(), held: None }
@@ -74,6 +85,8 @@ impl Catalog for TestCatalog {
     async fn acquire_writer(&self, request: WriterRequest) -> Result<WriterLease, Refusal> {
         self.check()?;
         let newest = self.term.load(Ordering::SeqCst);
+        // As the real one: who begins learns what was reported before.
+        let reported = if request.term == 0 { self.reported() } else { Vec::new() };
         let (granted, term) = if request.release {
             (false, newest)
         } else if request.term == 0 {
@@ -81,13 +94,7 @@ impl Catalog for TestCatalog {
         } else {
             (request.term == newest, newest)
         };
-        Ok(WriterLease {
-            granted,
-            term,
-            lasts_ms: 3_000,
-            holder: "another".to_owned(),
-            reported: Vec::new(),
-        })
+        Ok(WriterLease { granted, term, lasts_ms: 3_000, holder: "another".to_owned(), reported })
     }
 
     async fn owned_slots(&self, shard: u32) -> Result<Vec<SlotEntry>, Refusal> {

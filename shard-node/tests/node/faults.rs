@@ -29,6 +29,8 @@ pub(crate) struct FaultyStore {
     /// Commits that were asked for, held back or not.
     pub(crate) arrived: AtomicU64,
     pub(crate) commits: AtomicU64,
+    /// Nothing is stored after so many commits.
+    pub(crate) commits_max: AtomicU64,
     pub(crate) settled: AtomicU64,
     /// The database does not answer while this is true.
     pub(crate) down: AtomicBool,
@@ -46,6 +48,7 @@ impl FaultyStore {
             pass: Semaphore::new(1_000_000),
             arrived: AtomicU64::new(0),
             commits: AtomicU64::new(0),
+            commits_max: AtomicU64::new(u64::MAX),
             settled: AtomicU64::new(0),
             down: AtomicBool::new(false),
             no_settling: AtomicBool::new(false),
@@ -114,7 +117,10 @@ impl Store for FaultyStore {
         }
         self.check().map_err(|error| CommitError::NotStored(error.to_string()))?;
         let fault = self.faults.lock().pop_front();
-        self.commits.fetch_add(1, Ordering::SeqCst);
+        let before = self.commits.fetch_add(1, Ordering::SeqCst);
+        if self.commits_max.load(Ordering::SeqCst) <= before {
+            return Err(CommitError::NotStored("on purpose".to_owned()));
+        }
         match fault {
             None => self.inner.commit(lane, writes).await,
             Some(Fault::NotStored) => Err(CommitError::NotStored("on purpose".to_owned())),

@@ -8,6 +8,7 @@ mod members;
 mod node;
 mod outbox;
 mod restart;
+mod restored;
 mod resume;
 mod sends;
 mod slots;

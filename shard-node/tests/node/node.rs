@@ -9,7 +9,7 @@ use shardline_daemon::health::Health;
 use shardline_daemon::lifecycle::Lifecycle;
 use shardline_domain::id::{ChatId, UserId};
 use shardline_shard_node::store::sqlite::SqliteStore;
-use shardline_shard_node::{Config, ShardNode};
+use shardline_shard_node::{Config, ShardNode, parse_losses};
 use shardline_wire::call::{Answer, Done, Outcome, Shard};
 use shardline_wire::client;
 use shardline_wire::internal::call::Op;
@@ -32,6 +32,7 @@ pub(crate) struct Node {
     pub(crate) store: Arc<FaultyStore>,
     pub(crate) bus: Arc<TestBus>,
     pub(crate) catalog: Arc<TestCatalog>,
+    pub(crate) health: Health,
     lifecycle: Lifecycle,
     dir: tempfile::TempDir,
 }
@@ -43,34 +44,54 @@ impl Node {
     }
 
     pub(crate) async fn start_in(dir: tempfile::TempDir, catalog: Arc<TestCatalog>) -> Node {
-        let node = Node::start_without_waiting(dir, catalog).await;
-        eventually("the node writes", async || node.shard.is_writer()).await;
-        node
+        Node::start_without_waiting(dir, catalog).await.writes().await
     }
 
     pub(crate) async fn start_without_waiting(
         dir: tempfile::TempDir,
         catalog: Arc<TestCatalog>,
     ) -> Node {
+        Node::start_accepting(dir, catalog, "").await
+    }
+
+    pub(crate) async fn start_accepting(
+        dir: tempfile::TempDir,
+        catalog: Arc<TestCatalog>,
+        losses: &str,
+    ) -> Node {
         let file: PathBuf = dir.path().join("shard.db");
         let sqlite = SqliteStore::open(&file).await.expect("the file opens");
-        let store = FaultyStore::new(Arc::new(sqlite));
+        Node::start_on(dir, FaultyStore::new(Arc::new(sqlite)), catalog, losses)
+    }
+
+    pub(crate) fn start_on(
+        dir: tempfile::TempDir,
+        store: Arc<FaultyStore>,
+        catalog: Arc<TestCatalog>,
+        losses: &str,
+    ) -> Node {
         let bus = TestBus::new();
-        let lifecycle = Lifecycle::new();
-        let config = Config::new(1, "node-1", "local")
+        let (lifecycle, health) = (Lifecycle::new(), Health::new());
+        let mut config = Config::new(1, "node-1", "local")
             .with_lanes(2)
             .and_then(|config| config.with_partitions(PARTITIONS))
             .expect("a good configuration");
+        config.accept_loss = parse_losses(losses).expect("losses");
         let shard = ShardNode::start(
             config,
             store.clone(),
             bus.clone(),
             catalog.clone(),
             &lifecycle,
-            &Health::new(),
+            &health,
         );
         catalog.route_to(shard.clone());
-        Node { shard, store, bus, catalog, lifecycle, dir }
+        Node { shard, store, bus, catalog, health, lifecycle, dir }
+    }
+
+    pub(crate) async fn writes(self) -> Node {
+        eventually("the node writes", async || self.shard.is_writer()).await;
+        self
     }
 
     pub(crate) fn file(&self) -> PathBuf {
@@ -132,6 +153,11 @@ impl Node {
 
     pub(crate) async fn send(&self, chat: u64, sender: u64, number: u8, text: &str) -> Sent {
         sent(self.call(chat, Op::Send(Node::send_op(sender, number, text))).await)
+    }
+
+    pub(crate) async fn send_again(&self, chat: u64, sender: u64, number: u8, text: &str) -> Sent {
+        let again = Send { retry: true, ..Node::send_op(sender, number, text) };
+        sent(self.call(chat, Op::Send(again)).await)
     }
 
     pub(crate) async fn history(&self, chat: u64, user: u64) -> HistoryPage {
