@@ -7,8 +7,8 @@ use shardline_wire::call::{Answer, Outcome};
 use shardline_wire::internal::call::Op;
 use shardline_wire::internal::{
     CheckSession, ClaimName, CreateSession, CreateUser, EndSession, EntityRef, EventKind,
-    GetCredentials, GetUsers, LookupName, PatchUser, RefreshSession, SearchNames, SessionEnded,
-    SessionView,
+    GetCredentials, GetHeads, GetUsers, LookupName, PatchUser, RefreshSession, SearchNames,
+    SessionEnded, SessionView,
 };
 use shardline_wire::refusal::Code;
 
@@ -128,4 +128,29 @@ async fn the_eleventh_session_replaces_the_one_idle_longest() {
     session(node.call(anna, end(11)).await);
     session(node.call(anna, end(11)).await);
     refused(node.call(anna, check(11)).await, Code::SessionRevoked);
+}
+
+#[tokio::test]
+async fn a_users_head_is_read_like_a_chats() {
+    let node = Node::start().await;
+    let user = node.user(1).await;
+    let chat = node.group(&[user, 2]).await;
+    let heads = async |node: &Node| {
+        let entities = [user, chat, 77].map(|entity| EntityRef { entity, epoch: 1 }).to_vec();
+        match node.call(0, Op::GetHeads(GetHeads { entities })).await {
+            Ok(Answer::Heads(page)) => {
+                let mut heads: Vec<(u64, u64)> =
+                    page.heads.iter().map(|head| (head.entity, head.ver)).collect();
+                heads.sort_unstable();
+                heads
+            }
+            other => panic!("no heads: {other:?}"),
+        }
+    };
+    // The profile, and the chat on its list; the chat, and its two members.
+    let mut expected = vec![(user, 2), (chat, 3)];
+    expected.sort_unstable();
+    assert_eq!(heads(&node).await, expected, "from memory and the database");
+    let node = node.restart().await;
+    assert_eq!(heads(&node).await, expected, "from the database");
 }
