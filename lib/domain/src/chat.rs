@@ -163,6 +163,15 @@ pub fn may_set_role(kind: Kind, actor: Role, now: Role, then: Role) -> Result<()
     below(actor, then)
 }
 
+/// Only the owner gives a chat away, to any other member, and is an admin from then on.
+pub fn may_hand_over(kind: Kind, actor: Role, now: Role) -> Result<(), Denied> {
+    not_direct(kind)?;
+    if actor != Role::Owner {
+        return Err(Denied::Forbidden("only the owner hands a chat over"));
+    }
+    below(actor, now)
+}
+
 /// Owner and admins remove whoever is below them.
 pub fn may_remove(kind: Kind, actor: Role, target: Role) -> Result<(), Denied> {
     not_direct(kind)?;
@@ -266,6 +275,7 @@ mod tests {
             assert!(may_remove(Kind::Direct, role, Member).is_err());
             assert!(may_set_role(Kind::Direct, role, Member, Muted).is_err());
             assert!(may_change_settings(Kind::Direct, role).is_err());
+            assert!(may_hand_over(Kind::Direct, role, Member).is_err());
             assert!(may_end(Kind::Direct, role).is_err());
         }
     }
@@ -277,6 +287,17 @@ mod tests {
         assert_eq!(may_leave(Kind::Group, Muted, 2), Ok(Leaving::Leaves));
         assert!(may_add(Kind::Group, Owner, Owner).is_err());
         assert!(may_set_role(Kind::Group, Owner, Admin, Owner).is_err());
+    }
+
+    #[test]
+    fn only_the_owner_hands_a_chat_over_to_anybody_else_in_it() {
+        for actor in Role::ALL {
+            for target in Role::ALL {
+                let allowed = *actor == Owner && *target != Owner;
+                assert_eq!(may_hand_over(Kind::Group, *actor, *target).is_ok(), allowed);
+                assert_eq!(may_hand_over(Kind::Channel, *actor, *target).is_ok(), allowed);
+            }
+        }
     }
 
     #[test]

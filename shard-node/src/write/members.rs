@@ -6,7 +6,9 @@ use crate::entity::Member;
 use crate::events;
 use crate::lanes::staging::Staging;
 use crate::refusals;
-use shardline_domain::chat::{Leaving, Role, may_add, may_leave, may_remove, may_set_role};
+use shardline_domain::chat::{
+    Leaving, Role, may_add, may_hand_over, may_leave, may_remove, may_set_role,
+};
 use shardline_domain::membership::additions;
 use shardline_wire::call::Answer;
 use shardline_wire::client;
@@ -16,7 +18,11 @@ use std::collections::HashSet;
 
 /// Adds those who are not members yet, each with a ver of its own; answers all who were named.
 pub(crate) fn add(staging: &mut Staging, id: u64, add: &AddMembers) -> Decided {
-    let role = if add.role.is_empty() { Role::Member } else { parse_role(&add.role)? };
+    let role = match parse_role(&add.role) {
+        _ if add.role.is_empty() => Role::Member,
+        Ok(Role::Owner) => return Err(refusals::bad_field("role", "nobody is added as owner")),
+        role => role?,
+    };
     let users =
         add.users.iter().map(|user| user_id("users", *user)).collect::<Result<Vec<_>, _>>()?;
     if users.is_empty() {
@@ -47,12 +53,38 @@ pub(crate) fn set_role(staging: &mut Staging, id: u64, set: &SetRole) -> Decided
     let role = parse_role(&set.role)?;
     let (chat, actor) = chat_and_member(staging, id, set.actor)?;
     let target = *member(chat, set.user)?;
+    if role == Role::Owner {
+        let actor = *actor;
+        return hand_over(staging, id, actor, target);
+    }
     may_set_role(chat.kind, actor.role, target.role, role).map_err(refusals::denied)?;
     let target = Member { role, ..target };
     if chat.members.get(set.user).is_some_and(|known| known.role != role) {
         staging.put_member(id, target, false);
     }
     Ok(Verdict::Answer(changed(staging, id, vec![events::member(&target, None)])?))
+}
+
+/// The target becomes the owner, then the owner an admin: two vers of one commit, so that nobody ever
+/// sees the chat without an owner. Asked again by who was the owner, it is answered as it is.
+fn hand_over(staging: &mut Staging, id: u64, actor: Member, target: Member) -> Decided {
+    let chat = staging.chat(id)?;
+    let is_done = target.role == Role::Owner && actor.role <= Role::Admin;
+    let (target, actor) = if is_done {
+        (target, actor)
+    } else {
+        may_hand_over(chat.kind, actor.role, target.role).map_err(refusals::denied)?;
+        let target = Member { role: Role::Owner, ..target };
+        let actor = Member { role: Role::Admin, ..actor };
+        staging.put_member(id, target, false);
+        staging.put_member(id, actor, false);
+        (target, actor)
+    };
+    let mut members = vec![events::member(&target, None)];
+    if actor.user != target.user {
+        members.push(events::member(&actor, None));
+    }
+    Ok(Verdict::Answer(changed(staging, id, members)?))
 }
 
 /// Leaves (actor and user are one) or removes somebody.
@@ -91,8 +123,6 @@ fn changed(staging: &Staging, id: u64, members: Vec<client::Member>) -> Result<A
 }
 
 fn parse_role(name: &str) -> Result<Role, Refusal> {
-    let roles = "it is admin, moderator, member or muted";
-    Role::from_name(name)
-        .filter(|role| *role != Role::Owner)
-        .ok_or_else(|| refusals::bad_field("role", roles))
+    let roles = "it is owner, admin, moderator, member or muted";
+    Role::from_name(name).ok_or_else(|| refusals::bad_field("role", roles))
 }

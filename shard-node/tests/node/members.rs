@@ -101,6 +101,43 @@ async fn roles_decide_who_may_do_what() {
 }
 
 #[tokio::test]
+async fn only_the_owner_hands_a_chat_over_and_is_an_admin_then() {
+    let node = Node::start().await;
+    let listener = node.listen().await;
+    let chat = node.group(&[1, 2, 3]).await;
+    let role =
+        |actor, user, role: &str| Op::SetRole(SetRole { actor, user, role: role.to_owned() });
+    changed(node.call(chat, role(1, 2, "admin")).await);
+    for (actor, user) in [(2, 3), (2, 2), (3, 3), (3, 1)] {
+        refused(node.call(chat, role(actor, user, "owner")).await, Code::Forbidden);
+    }
+    refused(node.call(chat, role(1, 9, "owner")).await, Code::NotFound);
+    let add = AddMembers { actor: 1, users: vec![4], role: "owner".to_owned() };
+    refused(node.call(chat, Op::AddMembers(add)).await, Code::BadRequest);
+
+    let handed = changed(node.call(chat, role(1, 3, "owner")).await);
+    let roles = |changed: &MembersChanged| -> Vec<(u64, String)> {
+        changed.members.iter().map(|member| (member.user, member.role.clone())).collect()
+    };
+    let expected = [(3, "owner".to_owned()), (1, "admin".to_owned())];
+    assert_eq!((roles(&handed).as_slice(), handed.ver), (expected.as_slice(), 7));
+    // The answer was lost: the same again changes nothing.
+    let again = changed(node.call(chat, role(1, 3, "owner")).await);
+    assert_eq!((roles(&again).as_slice(), again.ver), (expected.as_slice(), 7));
+    let events = listener.until(chat, 7).await;
+    let subjects: Vec<u64> =
+        events.iter().filter(|event| 5 < event.ver).map(|event| event.subject).collect();
+    assert_eq!(subjects, [3, 1], "never without an owner");
+
+    let node = node.restart().await;
+    let remove = |actor, user| Op::RemoveMember(RemoveMember { actor, user });
+    refused(node.call(chat, remove(1, 3)).await, Code::Forbidden);
+    changed(node.call(chat, remove(3, 1)).await);
+    changed(node.call(chat, remove(2, 2)).await);
+    changed(node.call(chat, remove(3, 3)).await);
+}
+
+#[tokio::test]
 async fn coming_back_starts_anew() {
     let node = Node::start().await;
     let chat = node.group(&[1, 2]).await;
