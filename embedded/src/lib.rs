@@ -120,7 +120,15 @@ impl Cluster {
                 .with_partitions(PARTITIONS)?;
             config.accept_loss.clone_from(&options.accept_loss);
             let (store, bus, catalog) = (Arc::new(store), bus.clone(), service.clone());
-            let node = ShardNode::start(config, store, bus, catalog, &layers.shards, health);
+            let node = ShardNode::start(
+                config,
+                store,
+                bus,
+                catalog,
+                shards.clone(),
+                &layers.shards,
+                health,
+            );
             shards.add(address, node);
         }
 

@@ -8,6 +8,7 @@ use crate::entity::Entity;
 use crate::store::HeadRow;
 use lru::LruCache;
 use parking_lot::Mutex;
+use std::ops::RangeInclusive;
 
 pub(crate) struct Cache {
     inner: Mutex<Inner>,
@@ -74,6 +75,15 @@ impl Cache {
         }
     }
 
+    /// Forgets everything of a slot that came or went.
+    pub(crate) fn forget_range(&self, ids: &RangeInclusive<u64>) {
+        let ids: Vec<u64> = {
+            let inner = self.inner.lock();
+            inner.entities.iter().map(|(id, _)| *id).filter(|id| ids.contains(id)).collect()
+        };
+        self.forget(ids);
+    }
+
     pub(crate) fn weight(&self) -> usize {
         self.inner.lock().weight
     }
@@ -130,6 +140,18 @@ mod tests {
         cache.publish(1, name(1, 5));
         assert_eq!(cache.put_loaded(before, 1, name(1, 4)).head().ver, 5);
         assert_eq!(cache.head(1).map(|head| head.ver), Some(5));
+    }
+
+    #[test]
+    fn a_slot_that_went_leaves_nothing_behind_and_no_late_load_brings_it_back() {
+        let cache = Cache::new(10_000);
+        cache.publish(1, name(1, 5));
+        cache.publish(9, name(9, 5));
+        let before = cache.before_load();
+        cache.forget_range(&(0..=5));
+        assert!(cache.head(1).is_none() && cache.head(9).is_some());
+        cache.put_loaded(before, 1, name(1, 4));
+        assert!(cache.head(1).is_none());
     }
 
     #[test]

@@ -32,6 +32,8 @@ struct Holding {
     row: SlotRow,
     /// Since the catalog last said that a frozen slot is ours still, in the caller's time.
     frozen_at: Duration,
+    /// Since when writes are held off, whether or not the row says so yet.
+    closed_at: Option<Duration>,
 }
 
 impl Holding {
@@ -40,7 +42,7 @@ impl Holding {
     }
 }
 
-/// Invariant: an epoch never goes down.
+/// Invariant: neither an epoch nor a move ever goes down.
 pub(crate) struct Gate {
     slots: Vec<Option<Holding>>,
 }
@@ -51,13 +53,51 @@ impl Gate {
         Gate { slots: vec![None; usize::from(SLOTS)] }
     }
 
-    /// Takes over what a slot row says, unless the gate knows of a newer epoch. `now` is any
-    /// monotonic time.
+    /// Takes over what a slot row says, unless the gate knows of a newer one. `now` is any monotonic
+    /// time. A gate that was closed stays so at this epoch.
     pub(crate) fn put(&mut self, row: SlotRow, now: Duration) {
         let Some(holding) = self.slots.get_mut(usize::from(row.slot)) else { return };
-        if holding.is_none_or(|known| known.row.epoch <= row.epoch) {
-            *holding = Some(Holding { row, frozen_at: now });
+        let age = |row: &SlotRow| (row.epoch, row.move_id, row.attempt);
+        if holding.is_some_and(|known| age(&row) < age(&known.row)) {
+            return;
         }
+        let before = holding.filter(|known| known.row.epoch == row.epoch);
+        let closed_at = before.and_then(|known| known.closed_at);
+        let closed_at = match row.state {
+            SlotState::Frozen => closed_at.or(Some(now)),
+            // Whoever closed it is about to freeze it, or knows that it was not frozen.
+            SlotState::Owned => closed_at,
+            _ => None,
+        };
+        *holding = Some(Holding { row, frozen_at: now, closed_at });
+    }
+
+    /// From now on no write to an owned slot is taken; its row is about to be frozen.
+    pub(crate) fn close(&mut self, slot: Slot, now: Duration) {
+        if let Some(holding) = &mut self.slots[usize::from(slot.get())] {
+            holding.closed_at.get_or_insert(now);
+        }
+    }
+
+    /// It was not frozen after all. Only for who knows that.
+    pub(crate) fn reopen(&mut self, slot: Slot) {
+        if let Some(holding) = &mut self.slots[usize::from(slot.get())]
+            && holding.row.state == SlotState::Owned
+        {
+            holding.closed_at = None;
+        }
+    }
+
+    /// Since when writes are held off.
+    pub(crate) fn closed_at(&self, slot: Slot) -> Option<Duration> {
+        self.slots[usize::from(slot.get())].and_then(|holding| holding.closed_at)
+    }
+
+    /// Whether the slot's rows may be changed by clients' calls and what follows from them.
+    pub(crate) fn is_open(&self, slot: Slot) -> bool {
+        self.slots[usize::from(slot.get())].is_some_and(|holding| {
+            holding.row.state == SlotState::Owned && holding.closed_at.is_none()
+        })
     }
 
     /// The catalog says that a slot is ours at this epoch: a frozen one may be read on.
@@ -101,6 +141,9 @@ impl Gate {
             return Verdict::WrongEpoch(known);
         }
         match (holding.row.state, access) {
+            (SlotState::Owned, Access::Write) if holding.closed_at.is_some() => {
+                Verdict::Frozen(known)
+            }
             (SlotState::Owned, _) => Verdict::Serve,
             (SlotState::Frozen, Access::Write) => Verdict::Frozen(known),
             (SlotState::Frozen, Access::Read) => {
@@ -182,5 +225,39 @@ mod tests {
         gate.put(SlotRow::unmoved(7, SlotState::Owned, 6), NOW);
         assert!(gate.owns(slot()));
         assert_eq!(gate.owned(), 1);
+    }
+
+    #[test]
+    fn a_closed_gate_is_read_and_not_written_until_it_is_known_not_to_be_frozen() {
+        let mut gate = gate(SlotState::Owned);
+        gate.close(slot(), NOW);
+        gate.close(slot(), NOW * 2);
+        assert_eq!(gate.closed_at(slot()), Some(NOW));
+        assert!(!gate.is_open(slot()));
+        let at = |gate: &Gate, access| gate.check(slot(), Epoch(5), access, NOW);
+        assert_eq!(at(&gate, Access::Write), Verdict::Frozen(Epoch(5)));
+        assert_eq!(at(&gate, Access::Read), Verdict::Serve);
+        gate.put(SlotRow::unmoved(7, SlotState::Owned, 5), NOW);
+        assert!(!gate.is_open(slot()));
+        gate.reopen(slot());
+        assert_eq!(at(&gate, Access::Write), Verdict::Serve);
+        gate.close(slot(), NOW);
+        gate.put(SlotRow::unmoved(7, SlotState::Frozen, 5), NOW * 3);
+        gate.reopen(slot());
+        assert_eq!(gate.closed_at(slot()), Some(NOW));
+        gate.put(SlotRow::unmoved(7, SlotState::Owned, 6), NOW * 4);
+        assert!(gate.is_open(slot()));
+    }
+
+    #[test]
+    fn what_is_not_ours_is_neither_read_nor_written() {
+        for state in
+            [SlotState::Moved, SlotState::Importing, SlotState::Following, SlotState::Empty]
+        {
+            for access in [Access::Read, Access::Write] {
+                check(state, 5, access, Verdict::WrongEpoch(Epoch(5)));
+                check(state, 6, access, Verdict::AskCatalog);
+            }
+        }
     }
 }

@@ -17,8 +17,10 @@ pub(crate) mod staging;
 pub(crate) use rebuild::rebuild_senders;
 
 use crate::fence::Fence;
+use crate::gate::{Access, Gate, Verdict as Admitted};
 use crate::memory::Memory;
 use crate::metrics::{LaneMetrics, number};
+use crate::mover::tracker::Tracker;
 use crate::outbox::Outbox;
 use crate::refusals;
 use crate::relay::queue::RelayQueue;
@@ -26,17 +28,19 @@ use crate::write::cursor::merge_marks;
 use crate::write::{Decided, LookedUp, Verdict, decide};
 use commit::Stored;
 use load::{Needs, load};
+use parking_lot::RwLock;
 use queue::{Job, Queue};
 use recent::Recent;
 use shardline_daemon::clock;
 use shardline_domain::id::EntityId;
 use shardline_domain::limits::{BATCH_BYTES_MAX, BATCH_SENDS_MAX};
-use shardline_domain::slot::{Partitions, Slot};
+use shardline_domain::slot::{Epoch, Partitions, Slot};
 use shardline_wire::internal::CursorMark;
 use shardline_wire::refusal::Refusal;
 use staging::Staging;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
 /// Sends a lane remembers: some seconds of retries and predecessors.
@@ -53,8 +57,11 @@ pub(crate) struct Lane {
     relay: Arc<RelayQueue>,
     outbox: Arc<Outbox>,
     fence: Arc<Fence>,
+    gate: Arc<RwLock<Gate>>,
+    tracker: Arc<Tracker>,
     partitions: Partitions,
     metrics: LaneMetrics,
+    /// Also of slots that went and came back: a first answer never changes.
     recent: Recent,
     /// Of the last commit, in the journal.
     position: u64,
@@ -68,6 +75,8 @@ pub(crate) struct Parts {
     pub(crate) relay: Arc<RelayQueue>,
     pub(crate) outbox: Arc<Outbox>,
     pub(crate) fence: Arc<Fence>,
+    pub(crate) gate: Arc<RwLock<Gate>>,
+    pub(crate) tracker: Arc<Tracker>,
     pub(crate) partitions: Partitions,
     pub(crate) position: u64,
 }
@@ -78,14 +87,37 @@ enum JobVerdict {
     Call(Decided),
     Cursors(Vec<CursorMark>),
     Delivered,
+    Drained,
 }
 
 impl Lane {
     pub(crate) fn new(parts: Parts) -> Lane {
-        let Parts { number, memory, queue, relay, outbox, fence, partitions, position } = parts;
-        let metrics = LaneMetrics::new(number);
-        let recent = Recent::new(RECENT_SENDS);
-        Lane { number, memory, queue, relay, outbox, fence, partitions, metrics, recent, position }
+        let Parts {
+            number,
+            memory,
+            queue,
+            relay,
+            outbox,
+            fence,
+            gate,
+            tracker,
+            partitions,
+            position,
+        } = parts;
+        Lane {
+            number,
+            memory,
+            queue,
+            relay,
+            outbox,
+            fence,
+            gate,
+            tracker,
+            partitions,
+            metrics: LaneMetrics::new(number),
+            recent: Recent::new(RECENT_SENDS),
+            position,
+        }
     }
 
     /// Until `stop`, and then until the queue is empty; or until another process writes.
@@ -136,6 +168,10 @@ impl Lane {
 
     /// Decides, commits, and answers; afterwards `jobs` is empty, unless the batch was refused.
     async fn store_batch(&mut self, jobs: &mut Vec<Job>, stop: &CancellationToken) -> Outcome {
+        self.turn_away(jobs);
+        for slot in drained(jobs) {
+            self.memory.senders.hasten(&slot.ids());
+        }
         let mut all_sends = false;
         for _ in 0..DECISIONS {
             let needs = Needs::of(jobs, &self.recent, all_sends);
@@ -176,6 +212,39 @@ impl Lane {
         Outcome::Refused
     }
 
+    /// Writes into slots whose gate was closed, or that went, since they were queued. From here until
+    /// the batch is stored or refused, nothing of them comes into it: a later `Drain` waits for that.
+    fn turn_away(&self, jobs: &mut Vec<Job>) {
+        let gate = self.gate.read();
+        let now = self.fence.now();
+        let is_open = |entity| EntityId::new(entity).is_ok_and(|id| gate.is_open(Slot::of(id)));
+        let refused = |job: &Job| match job {
+            Job::Call { call, .. } => EntityId::new(call.entity).ok().and_then(|id| {
+                let verdict = gate.check(Slot::of(id), Epoch(call.epoch), Access::Write, now);
+                (verdict != Admitted::Serve).then(|| refusals::gate(verdict))
+            }),
+            _ => None,
+        };
+        for job in &mut *jobs {
+            match job {
+                Job::Cursors { marks, .. } => marks.retain(|mark| is_open(mark.chat)),
+                Job::Delivered(keys) => keys.retain(|key| is_open(key.0)),
+                Job::Call { .. } | Job::Drain { .. } => {}
+            }
+        }
+        let refusals: Vec<Option<Refusal>> = jobs.iter().map(refused).collect();
+        drop(gate);
+        if refusals.iter().all(Option::is_none) {
+            return;
+        }
+        for (job, refusal) in std::mem::take(jobs).into_iter().zip(refusals) {
+            match refusal {
+                None => jobs.push(job),
+                Some(refusal) => job.refuse(&refusal, &self.outbox),
+            }
+        }
+    }
+
     /// Nothing to store: repeats and refusals. They are true only if we are still the writer.
     async fn answer_from_memory(&self, jobs: Vec<Job>, verdicts: Vec<JobVerdict>) {
         match self.fence.ensure().await {
@@ -199,8 +268,21 @@ impl Lane {
                 },
                 (Job::Cursors { answer, .. }, JobVerdict::Cursors(marks)) => answer(Ok(marks)),
                 (Job::Delivered(_), JobVerdict::Delivered) => {}
+                (Job::Drain { slots, done }, JobVerdict::Drained) => self.drained(slots, done),
                 _ => unreachable!("verdicts are made job by job"),
             }
+        }
+    }
+
+    /// What is left of their cursors goes with the next commits.
+    fn drained(&self, slots: Vec<Slot>, done: oneshot::Sender<Result<(), Refusal>>) {
+        if slots.iter().any(|slot| self.memory.senders.holds(&slot.ids())) {
+            if let Err((job, error)) = self.queue.push(Job::Drain { slots, done }) {
+                job.refuse(&error.refusal(), &self.outbox);
+            }
+        } else {
+            // Whoever does not wait any more has given up.
+            drop(done.send(Ok(())));
         }
     }
 
@@ -225,12 +307,25 @@ fn decide_all(staging: &mut Staging, looked_up: &LookedUp<'_>, jobs: &[Job]) -> 
                 staging.delivered(keys);
                 JobVerdict::Delivered
             }
+            Job::Drain { .. } => JobVerdict::Drained,
         })
         .collect()
+}
+
+fn drained(jobs: &[Job]) -> Vec<Slot> {
+    let slots = jobs.iter().filter_map(|job| match job {
+        Job::Drain { slots, .. } => Some(slots),
+        _ => None,
+    });
+    slots.flatten().copied().collect()
 }
 
 /// Which of `lanes` an entity's calls go through.
 pub(crate) fn lane_of(entity: u64, lanes: usize) -> usize {
     let slot = EntityId::new(entity).map(Slot::of);
     slot.map_or(0, |slot| usize::from(slot.get()) % lanes)
+}
+
+pub(crate) fn lane_of_slot(slot: u16, lanes: u16) -> u16 {
+    slot % lanes
 }

@@ -3,8 +3,8 @@
 //! A call's way: `serving` takes it, `slots` and `gate` say whether its slot is ours, `lanes` decide
 //! writes by the rules in `write` and commit them in batches, `read` answers the rest. What was
 //! committed goes to the bus by `relay` and to other shards' users by `outbox`. `writer` makes this
-//! process the writer, `restore` finds that the
-//! database is an earlier copy, and `store` is the database.
+//! process the writer, `restore` finds that the database is an earlier copy, `mover` is its part in
+//! moves of slots, and `store` is the database.
 
 pub mod config;
 pub mod server;
@@ -18,6 +18,7 @@ mod gate;
 mod lanes;
 mod memory;
 mod metrics;
+mod mover;
 mod outbox;
 mod read;
 mod refusals;
@@ -32,13 +33,20 @@ pub use config::Config;
 pub use restore::{Loss, LossError, parse_losses};
 
 use arc_swap::ArcSwapOption;
+use async_trait::async_trait;
+use mover::Mover;
 use serving::{Ground, Serving};
 use shardline_backends::bus::{Bus, TopicError};
 use shardline_daemon::backoff::Backoff;
 use shardline_daemon::health::Health;
 use shardline_daemon::lifecycle::Lifecycle;
 use shardline_wire::call::{Catalog, Done, Shard};
-use shardline_wire::internal::Call;
+use shardline_wire::internal::{
+    Call, ChangedAnswer, ChangedRequest, DigestsAnswer, DigestsRequest, HeadsAnswer, HeadsRequest,
+    MoveOrder, MoveReport, RowsAnswer, RowsRequest, ShardDescription,
+};
+use shardline_wire::moves::{Moves, MovesConnect};
+use shardline_wire::refusal::Refusal;
 use std::sync::Arc;
 use std::time::Duration;
 use store::Store;
@@ -47,6 +55,8 @@ use writer::WriterLife;
 
 /// One shard's process, writer or standby.
 pub struct ShardNode {
+    config: Config,
+    store: Arc<dyn Store>,
     serving: Arc<ArcSwapOption<Serving>>,
     stopped: CancellationToken,
 }
@@ -54,12 +64,13 @@ pub struct ShardNode {
 impl ShardNode {
     /// Starts as a standby that becomes the writer as soon as the catalog and the database let it;
     /// until then calls are refused with UNAVAILABLE. Runs until `lifecycle` stops, then finishes what
-    /// waits in the lanes and gives its lease back.
+    /// waits in the lanes and gives its lease back. `peers`: how the other side of a move is reached.
     pub fn start(
         config: Config,
         store: Arc<dyn Store>,
         bus: Arc<dyn Bus>,
         catalog: Arc<dyn Catalog>,
+        peers: Arc<dyn MovesConnect>,
         lifecycle: &Lifecycle,
         health: &Health,
     ) -> Arc<ShardNode> {
@@ -68,8 +79,8 @@ impl ShardNode {
         let shard = config.shard;
         let (topic, partitions) = (Arc::clone(&bus), config.partitions.count());
         let life = WriterLife {
-            config,
-            ground: Ground { store, bus, catalog },
+            config: config.clone(),
+            ground: Ground { store: Arc::clone(&store), bus, catalog, peers },
             // Within what a signed column holds.
             incarnation: rand::random::<u64>() >> 1,
             serving: Arc::clone(&serving),
@@ -83,7 +94,7 @@ impl ShardNode {
             life.run().await;
             drop(has_stopped);
         });
-        Arc::new(ShardNode { serving, stopped })
+        Arc::new(ShardNode { config, store, serving, stopped })
     }
 
     /// Cancelled once everything that was taken is answered: streams of routers may end then.
@@ -103,6 +114,42 @@ impl Shard for ShardNode {
             Some(serving) => serving.submit(call, done),
             None => done.finish(Err(refusals::not_writer())),
         }
+    }
+}
+
+impl ShardNode {
+    fn mover(&self) -> Result<Arc<Mover>, Refusal> {
+        let serving = self.serving.load();
+        let mover = serving.as_ref().map(|serving| Arc::clone(&serving.mover));
+        mover.ok_or_else(|| Refusal::try_again("the shard has no writer here", 200))
+    }
+}
+
+#[async_trait]
+impl Moves for ShardNode {
+    async fn describe(&self) -> Result<ShardDescription, Refusal> {
+        let described = mover::load::describe(&self.config, &*self.store, self.is_writer()).await;
+        described.map_err(|error| refusals::store(&error))
+    }
+
+    async fn order(&self, order: MoveOrder) -> Result<MoveReport, Refusal> {
+        self.mover()?.order(order).await
+    }
+
+    async fn changed(&self, request: ChangedRequest) -> Result<ChangedAnswer, Refusal> {
+        self.mover()?.changed(request).await
+    }
+
+    async fn heads(&self, request: HeadsRequest) -> Result<HeadsAnswer, Refusal> {
+        self.mover()?.heads(request).await
+    }
+
+    async fn rows(&self, request: RowsRequest) -> Result<RowsAnswer, Refusal> {
+        self.mover()?.rows(request).await
+    }
+
+    async fn digests(&self, request: DigestsRequest) -> Result<DigestsAnswer, Refusal> {
+        self.mover()?.digests(request).await
     }
 }
 

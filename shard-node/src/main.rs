@@ -8,7 +8,7 @@ use shardline_daemon::process::{self, Process};
 use shardline_shard_node::config::{Database, ProcessConfig};
 use shardline_shard_node::store::{Store, StoreError};
 use shardline_shard_node::{ShardNode, server};
-use shardline_wire::link::CatalogClient;
+use shardline_wire::link::{CatalogClient, MoveLinks};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
@@ -30,11 +30,12 @@ async fn start(config: ProcessConfig, process: Process) -> anyhow::Result<()> {
         .with_context(|| format!("cannot listen on {}", config.listen))?;
     let store = open_store(&config.database, &health).await?;
 
-    let node = ShardNode::start(config.node, store, bus, Arc::new(catalog), &lifecycle, &health);
+    let (catalog, peers) = (Arc::new(catalog), Arc::new(MoveLinks::new(trust.clone())));
+    let node = ShardNode::start(config.node, store, bus, catalog, peers, &lifecycle, &health);
     let stopped = node.stopped();
     let failing = lifecycle.clone();
     lifecycle.run("server", async move {
-        if let Err(error) = server::serve(listener, node, trust, stopped).await {
+        if let Err(error) = server::serve(listener, node.clone(), node, trust, stopped).await {
             failing.fail(format!("the server ended: {error}"));
         }
     });

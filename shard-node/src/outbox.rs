@@ -6,6 +6,7 @@
 
 mod state;
 
+use crate::gate::Gate;
 use crate::lanes::lane_of;
 use crate::lanes::queue::{Job, Queue};
 use crate::metrics::{OUTBOX, number};
@@ -13,13 +14,15 @@ use crate::store::{OutboxRow, Store};
 use crate::write::FactKey;
 use futures::StreamExt;
 use futures::stream::FuturesUnordered;
-use parking_lot::Mutex;
+use parking_lot::{Mutex, RwLock};
 use shardline_daemon::clock::Stopwatch;
+use shardline_domain::id::EntityId;
 use shardline_domain::limits::OWN_FACT_WAIT_MAX;
+use shardline_domain::slot::Slot;
 use shardline_wire::call::{Answer, Catalog, Done, Outcome};
 use shardline_wire::internal::{ApplyFact, Call, call};
 use shardline_wire::refusal::Code;
-use state::{Facts, Settled};
+use state::{Facts, Scan, Settled};
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -30,9 +33,9 @@ use tokio_util::sync::CancellationToken;
 const IN_FLIGHT_MAX: usize = 64;
 /// How often delays and waits are looked at while nothing else happens.
 const TICK: Duration = Duration::from_millis(50);
-/// Rows read from the database at once, beyond those that are known.
+/// Rows read from the database at once.
 const READ_ROWS: usize = 4_096;
-/// After a read of the database failed, or brought nothing new.
+/// After a read of the database failed.
 const READ_RETRY: Duration = Duration::from_secs(1);
 
 pub(crate) struct Outbox {
@@ -91,11 +94,31 @@ impl Outbox {
         self.facts.lock().delete_later(keys);
     }
 
+    /// The slot takes no writes any more: its facts are the next owner's, and so are its rows. Whoever
+    /// waits for one is answered, for it is committed.
+    pub(crate) fn leave(&self, slot: Slot) {
+        let chats = slot.ids();
+        self.facts.lock().leave(&chats);
+        let mut waits = self.waits.lock();
+        let left: Vec<FactKey> =
+            waits.keys().filter(|(chat, _, _)| chats.contains(chat)).copied().collect();
+        let left: Vec<Wait> = left.iter().filter_map(|fact| waits.remove(fact)).collect();
+        drop(waits);
+        left.into_iter().for_each(|wait| finish(Some(wait)));
+    }
+
+    /// The slot takes writes from now on: what stands in its outbox is ours to deliver.
+    pub(crate) fn look_into(&self, slot: Slot) {
+        self.facts.lock().look_into(slot.ids());
+        self.wake.notify_one();
+    }
+
     /// Delivers until `stop`.
     pub(crate) async fn run(
         self: Arc<Self>,
         store: Arc<dyn Store>,
         catalog: Arc<dyn Catalog>,
+        gate: Arc<RwLock<Gate>>,
         queues: Vec<Arc<Queue>>,
         stop: CancellationToken,
     ) {
@@ -103,8 +126,11 @@ impl Outbox {
         let mut read_after = Duration::ZERO;
         while !stop.is_cancelled() {
             let now = self.clock.elapsed();
-            if read_after <= now && self.facts.lock().wants_more() && !self.read(&store).await {
-                read_after = now + READ_RETRY;
+            while read_after <= now {
+                let Some(scan) = self.facts.lock().next_scan() else { break };
+                if !self.read(&store, &gate, scan).await {
+                    read_after = now + READ_RETRY;
+                }
             }
             while deliveries.len() < IN_FLIGHT_MAX {
                 let Some(row) = self.facts.lock().start(now) else { break };
@@ -129,20 +155,28 @@ impl Outbox {
         waits.into_values().for_each(|wait| finish(Some(wait)));
     }
 
-    /// False: it brought nothing new, or the database did not answer.
-    async fn read(&self, store: &Arc<dyn Store>) -> bool {
-        // The known ones stand first.
-        let limit = self.facts.lock().len() + READ_ROWS;
-        match store.outbox(limit as u64).await {
-            Ok(rows) => {
-                let all = rows.len() < limit;
-                self.facts.lock().add_read(rows, all) || all
-            }
+    /// False: the database did not answer. Rows of slots that are not ours to write are passed over:
+    /// they are here as a copy.
+    async fn read(&self, store: &Arc<dyn Store>, gate: &RwLock<Gate>, scan: Scan) -> bool {
+        let rows = store.outbox_in(scan.chats.clone(), scan.after, READ_ROWS as u64).await;
+        let mut rows = match rows {
+            Ok(rows) => rows,
             Err(error) => {
                 tracing::warn!(%error, "the outbox could not be read");
-                false
+                self.facts.lock().scan_again(scan);
+                return false;
             }
-        }
+        };
+        let last = rows.last().filter(|_| READ_ROWS <= rows.len()).map(key);
+        let rest = last.map(|after| Scan { after, ..scan });
+        let gate = gate.read();
+        let is_ours = |row: &OutboxRow| {
+            EntityId::new(row.chat).is_ok_and(|chat| gate.is_open(Slot::of(chat)))
+        };
+        rows.retain(is_ours);
+        // Under the gate: a slot that closes now is left afterwards.
+        self.facts.lock().add_read(rows, rest);
+        true
     }
 
     fn settle(&self, fact: FactKey, outcome: &Outcome) {

@@ -1,11 +1,13 @@
 //! Why a rule says no, as it travels back to the caller. One place, so that each error has one code.
 
+use crate::gate::Verdict;
 use crate::store::StoreError;
 use shardline_domain::append::SendRefused;
 use shardline_domain::body::BodyError;
 use shardline_domain::chat::Denied;
 use shardline_domain::error::Code as DomainCode;
 use shardline_domain::membership::MembersError;
+use shardline_domain::slot::Epoch;
 use shardline_domain::user::TextError;
 use shardline_wire::refusal::{Code, Refusal};
 
@@ -53,6 +55,27 @@ pub(crate) fn members(error: MembersError) -> Refusal {
             Refusal::of_field(Code::TooLarge, "users", error.to_string())
         }
     }
+}
+
+/// What a call gets that the gate does not let through.
+pub(crate) fn gate(verdict: Verdict) -> Refusal {
+    match verdict {
+        Verdict::WrongEpoch(known) => wrong_epoch(known),
+        Verdict::Frozen(known) => {
+            let refusal = Refusal::new(Code::Frozen, "the slot is frozen");
+            Refusal { epoch: known.0, ..refusal }
+        }
+        Verdict::Quarantined => {
+            let message = "the shard waits for the catalog to grant its slots again";
+            Refusal::new(Code::Unavailable, message)
+        }
+        Verdict::AskCatalog | Verdict::Serve => Refusal::try_again("the slot is on its way", 100),
+    }
+}
+
+pub(crate) fn wrong_epoch(known: Epoch) -> Refusal {
+    let refusal = Refusal::new(Code::WrongEpoch, "the slot is at another epoch");
+    Refusal { epoch: known.0, ..refusal }
 }
 
 pub(crate) fn bad_field(field: &str, message: impl Into<String>) -> Refusal {

@@ -1,7 +1,8 @@
-//! A shard-node's network face: one port for routers.
+//! A shard-node's network face: one port for routers and other shard-nodes.
 
 use shardline_wire::call::Shard;
-use shardline_wire::link::{ShardServer, Trust};
+use shardline_wire::link::{MoveServer, ShardServer, Trust};
+use shardline_wire::moves::Moves;
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,6 +17,7 @@ const GRACE: Duration = Duration::from_secs(1);
 pub async fn serve(
     listener: TcpListener,
     shard: Arc<dyn Shard>,
+    moves: Arc<dyn Moves>,
     trust: Trust,
     stopped: CancellationToken,
 ) -> io::Result<()> {
@@ -27,6 +29,7 @@ pub async fn serve(
         .server()
         .map_err(io::Error::other)?
         .add_service(ShardServer::service(shard, &trust, stopped.clone()))
+        .add_service(MoveServer::service(moves, &trust))
         .serve_with_incoming_shutdown(incoming, stopped.clone().cancelled_owned());
     let overdue = async {
         stopped.cancelled().await;

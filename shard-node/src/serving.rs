@@ -12,17 +12,20 @@ use crate::lanes::senders::Senders;
 use crate::lanes::{self, Lane, rebuild_senders};
 use crate::memory::Memory;
 use crate::metrics::{CACHE_BYTES, number};
+use crate::mover::tracker::Tracker;
+use crate::mover::{self, Mover};
 use crate::outbox::Outbox;
 use crate::read::Reader;
 use crate::relay::Relay;
 use crate::relay::queue::RelayQueue;
 use crate::restore::{Loss, renew};
-use crate::slots::Slots;
+use crate::slots::{Inside, Slots};
 use crate::store::{LanePositions, Store, StoreError, Writer};
 use shardline_backends::bus::Bus;
 use shardline_daemon::lifecycle::Lifecycle;
 use shardline_wire::call::Catalog;
 use shardline_wire::internal::LanePosition;
+use shardline_wire::moves::MovesConnect;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -41,6 +44,7 @@ const END_TIME_MAX: Duration = Duration::from_secs(5);
 
 pub(crate) struct Serving {
     pub(crate) fence: Arc<Fence>,
+    pub(crate) mover: Arc<Mover>,
     slots: Arc<Slots>,
     queues: Vec<Arc<Queue>>,
     relays: Vec<(Arc<RelayQueue>, Arc<AtomicU64>)>,
@@ -58,6 +62,8 @@ pub(crate) struct Ground {
     pub(crate) store: Arc<dyn Store>,
     pub(crate) bus: Arc<dyn Bus>,
     pub(crate) catalog: Arc<dyn Catalog>,
+    /// How the other side of a move is reached.
+    pub(crate) peers: Arc<dyn MovesConnect>,
 }
 
 /// Why a term did not begin.
@@ -80,13 +86,14 @@ impl Serving {
         reported: &[LanePosition],
         tasks: Lifecycle,
     ) -> Result<Arc<Serving>, StartError> {
-        let Ground { store, bus, catalog } = ground;
+        let Ground { store, bus, catalog, peers } = ground;
         renew::settle(&**store, config, writer, reported).await?;
         store.take_over(writer, config.lanes).await?;
         let fence = Arc::new(Fence::new(Arc::clone(store), writer));
         let gate = Slots::load(&**store).await?;
         let slots = Slots::new(
             config.shard,
+            config.lanes,
             gate,
             Arc::clone(store),
             Arc::clone(catalog),
@@ -95,7 +102,7 @@ impl Serving {
         // What is ours already is served at once; what is new is found out by the first call for it,
         // so a catalog that is away delays only that.
         if let Ok(owned) = catalog.owned_slots(config.shard).await {
-            slots.take(&owned).await?;
+            slots.learn(&owned).await?;
         }
 
         let positions = store.lane_positions().await?;
@@ -111,13 +118,16 @@ impl Serving {
                 cache: Cache::new(config.cache_bytes / lanes),
                 senders: Senders::new(at.covered, fence.now()),
             });
-            rebuild_senders(&memory, at).await?;
+            rebuild_senders(&memory, at, &slots.gate).await?;
             memories.push(Arc::clone(&memory));
             of_lanes.push((memory, at));
         }
+        let memories: Arc<[Arc<Memory>]> = memories.into();
+        slots.remember_in(Inside { memories: Arc::clone(&memories), outbox: Arc::clone(&outbox) });
+        let tracker = Arc::new(Tracker::new(rand::random()));
         let reader = Reader {
             store: Arc::clone(store),
-            memories: memories.into(),
+            memories: Arc::clone(&memories),
             gate: Arc::clone(&slots.gate),
             fence: Arc::clone(&fence),
         };
@@ -137,6 +147,8 @@ impl Serving {
                 relay: Arc::clone(&relay_queue),
                 outbox: Arc::clone(&outbox),
                 fence: Arc::clone(&fence),
+                gate: Arc::clone(&slots.gate),
+                tracker: Arc::clone(&tracker),
                 partitions: config.partitions,
                 position: at.committed,
             });
@@ -155,12 +167,29 @@ impl Serving {
             relays.push((relay_queue, relayed));
         }
         tasks.run("slots", Arc::clone(&slots).run(stop.clone()));
-        let delivery =
-            Arc::clone(&outbox).run(Arc::clone(store), Arc::clone(catalog), queues.clone(), stop);
+        let delivery = Arc::clone(&outbox).run(
+            Arc::clone(store),
+            Arc::clone(catalog),
+            Arc::clone(&slots.gate),
+            queues.clone(),
+            stop,
+        );
         tasks.run("outbox", delivery);
+        let mover = Mover::new(mover::Parts {
+            lanes: config.lanes,
+            store: Arc::clone(store),
+            fence: Arc::clone(&fence),
+            slots: Arc::clone(&slots),
+            queues: queues.clone(),
+            relays: relays.clone(),
+            tracker,
+            peers: Arc::clone(peers),
+            tasks: tasks.clone(),
+        });
         let reads = Arc::new(Semaphore::new(READS_MAX));
         Ok(Arc::new(Serving {
             fence,
+            mover,
             slots,
             queues,
             relays,

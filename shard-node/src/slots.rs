@@ -1,23 +1,35 @@
 //! The gate with its door: what it cannot decide waits here, in order, bounded, until the catalog
 //! has said who owns the slot. A slot that is ours now is taken: its row is written, then it is served.
+//!
+//! Slot rows change only here, one change after another: by what the catalog says (`learn`) and by
+//! what a move is told to do (`obey`). What memory holds of a slot is dropped whenever it comes or goes.
+
+mod pace;
+pub(crate) mod rows;
 
 use crate::fence::Fence;
 use crate::gate::{Access, Gate, Verdict};
+use crate::lanes::lane_of_slot;
+use crate::memory::Memory;
 use crate::metrics::{SLOTS_OWNED, WAITING_CALLS, number};
+use crate::outbox::Outbox;
 use crate::refusals;
 use crate::store::{SlotChange, SlotRow, SlotState, SlotsPut, Store, StoreError};
 use futures::StreamExt;
 use futures::stream;
+use pace::Pace;
 use parking_lot::{Mutex, RwLock};
-use shardline_domain::id::EntityId;
+use rows::{to_rule, to_store, to_word};
+use shardline_domain::id::{EntityId, ShardId};
 use shardline_domain::limits::PARK_TIME_MAX;
+use shardline_domain::placement::transfer::{self, Refused, hear};
 use shardline_domain::slot::{Epoch, Slot};
 use shardline_wire::call::Catalog;
 use shardline_wire::internal::SlotEntry;
-use shardline_wire::refusal::{Code, Refusal};
+use shardline_wire::refusal::Refusal;
 use std::collections::{HashMap, VecDeque};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 use tokio::sync::{Notify, oneshot};
 use tokio_util::sync::CancellationToken;
@@ -26,6 +38,8 @@ use tokio_util::sync::CancellationToken;
 const WAITING_MAX: usize = 10_000;
 /// Slots asked for at the same time.
 const ASKED_AT_ONCE: usize = 16;
+/// How often it is looked who of the slowed may go on.
+const PACE_LOOK: Duration = Duration::from_millis(5);
 
 /// What goes on once the slot is settled.
 type Resume = Box<dyn FnOnce(Result<(), Refusal>) + Send>;
@@ -33,9 +47,16 @@ type Resume = Box<dyn FnOnce(Result<(), Refusal>) + Send>;
 pub(crate) struct Slots {
     pub(crate) gate: Arc<RwLock<Gate>>,
     shard: u32,
+    lanes: u16,
     store: Arc<dyn Store>,
     catalog: Arc<dyn Catalog>,
     fence: Arc<Fence>,
+    /// Held while rows change, from the decision until memory shows them.
+    changing: tokio::sync::Mutex<()>,
+    inside: OnceLock<Inside>,
+    pace: Mutex<Pace<Waiting>>,
+    /// Whether any slot is slowed, so that calls pass without a lock while none is.
+    slowed: AtomicBool,
     waiting: Mutex<HashMap<Slot, VecDeque<Waiting>>>,
     /// Of all slots, so that calls pass without a lock while nobody waits.
     count: AtomicUsize,
@@ -48,17 +69,36 @@ struct Waiting {
     resume: Resume,
 }
 
+/// What is remembered of the entities in slots.
+pub(crate) struct Inside {
+    /// Of each lane.
+    pub(crate) memories: Arc<[Arc<Memory>]>,
+    pub(crate) outbox: Arc<Outbox>,
+}
+
 /// What a call may do now.
 pub(crate) enum Admission {
     Granted,
     /// The catalog has to be asked; see [`Slots::wait`].
     Wait(Slot),
+    /// Its writers are slowed down; see [`Slots::queue_slowed`].
+    Slow(Slot),
     Refused(Refusal),
+}
+
+/// Why an order was not carried out.
+pub(crate) enum NotObeyed {
+    /// By the rules; rows stand as they did.
+    Refused(Refused),
+    /// Rows stood otherwise than was known: look again.
+    Moved,
+    Store(StoreError),
 }
 
 impl Slots {
     pub(crate) fn new(
         shard: u32,
+        lanes: u16,
         gate: Gate,
         store: Arc<dyn Store>,
         catalog: Arc<dyn Catalog>,
@@ -67,13 +107,23 @@ impl Slots {
         Arc::new(Slots {
             gate: Arc::new(RwLock::new(gate)),
             shard,
+            lanes,
             store,
             catalog,
             fence,
+            changing: tokio::sync::Mutex::new(()),
+            inside: OnceLock::new(),
+            pace: Mutex::new(Pace::new()),
+            slowed: AtomicBool::new(false),
             waiting: Mutex::default(),
             count: AtomicUsize::new(0),
             wake: Notify::new(),
         })
+    }
+
+    /// What is to be forgotten when slots come and go. Before this is called nothing is remembered.
+    pub(crate) fn remember_in(&self, inside: Inside) {
+        drop(self.inside.set(inside));
     }
 
     /// Whether a call on this entity may go on. Behind others that wait for the same slot, it waits.
@@ -87,6 +137,12 @@ impl Slots {
         if queued {
             return Admission::Wait(slot);
         }
+        if access == Access::Write
+            && self.slowed.load(Ordering::Acquire)
+            && self.pace.lock().is_slowed(slot)
+        {
+            return Admission::Slow(slot);
+        }
         self.check(slot, Epoch(epoch), access)
     }
 
@@ -94,16 +150,55 @@ impl Slots {
         match self.gate.read().check(slot, epoch, access, self.fence.now()) {
             Verdict::Serve => Admission::Granted,
             Verdict::AskCatalog => Admission::Wait(slot),
-            Verdict::WrongEpoch(known) => Admission::Refused(wrong_epoch(known)),
-            Verdict::Frozen(known) => {
-                let refusal = Refusal::new(Code::Frozen, "the slot is frozen");
-                Admission::Refused(Refusal { epoch: known.0, ..refusal })
-            }
-            Verdict::Quarantined => {
-                let message = "the shard waits for the catalog to grant its slots again";
-                Admission::Refused(Refusal::new(Code::Unavailable, message))
-            }
+            other => Admission::Refused(refusals::gate(other)),
         }
+    }
+
+    /// Behind the other writers of a slowed slot.
+    pub(crate) fn queue_slowed(&self, slot: Slot, epoch: u64, resume: Resume) {
+        let waiting = Waiting { epoch: Epoch(epoch), access: Access::Write, resume };
+        let refused = self.pace.lock().wait(slot, waiting);
+        match refused {
+            Ok(()) => self.wake.notify_one(),
+            // The slot was let go just now: no one waits in front.
+            Err(one) if !self.pace.lock().is_slowed(slot) => self.go_on(slot, one),
+            Err(one) => (one.resume)(Err(refusals::overloaded())),
+        }
+    }
+
+    /// Writers of these slots are slowed down, for a while.
+    pub(crate) fn slow(&self, slots: &[Slot]) {
+        let (mut pace, now) = (self.pace.lock(), self.fence.now());
+        slots.iter().for_each(|slot| pace.slow(*slot, now));
+        self.slowed.store(true, Ordering::Release);
+        drop(pace);
+        self.wake.notify_one();
+    }
+
+    pub(crate) fn let_go(&self, slots: &[Slot]) {
+        if self.slowed.load(Ordering::Acquire) {
+            let mut pace = self.pace.lock();
+            slots.iter().for_each(|slot| pace.release(*slot));
+        }
+    }
+
+    fn look_at_slowed(&self) {
+        let due = {
+            let mut pace = self.pace.lock();
+            let due = pace.due(self.fence.now());
+            self.slowed.store(!pace.is_empty(), Ordering::Release);
+            due
+        };
+        due.into_iter().for_each(|(slot, one)| self.go_on(slot, one));
+    }
+
+    fn go_on(&self, slot: Slot, one: Waiting) {
+        let result = match self.check(slot, one.epoch, one.access) {
+            Admission::Granted => Ok(()),
+            Admission::Refused(refusal) => Err(refusal),
+            Admission::Wait(_) | Admission::Slow(_) => Err(on_its_way()),
+        };
+        (one.resume)(result);
     }
 
     /// Goes on, in the order of waiting, when the catalog has answered; refused when there is no room.
@@ -127,7 +222,8 @@ impl Slots {
         access: Access,
     ) -> Result<(), Refusal> {
         match self.admit(entity, epoch, access) {
-            Admission::Granted => Ok(()),
+            // Few ask this way, and none of them adds an entity to what moves.
+            Admission::Granted | Admission::Slow(_) => Ok(()),
             Admission::Refused(refusal) => Err(refusal),
             Admission::Wait(slot) => {
                 let (resume, resumed) = oneshot::channel();
@@ -145,10 +241,15 @@ impl Slots {
             stream::iter(settled).buffer_unordered(ASKED_AT_ONCE).collect::<()>().await;
             metrics::gauge!(SLOTS_OWNED).set(number(self.gate.read().owned() as u64));
             metrics::gauge!(WAITING_CALLS).set(number(self.count.load(Ordering::Acquire) as u64));
+            self.look_at_slowed();
             tokio::select! {
                 () = self.wake.notified() => {}
+                () = tokio::time::sleep(PACE_LOOK), if self.slowed.load(Ordering::Acquire) => {}
                 () = stop.cancelled() => {}
             }
+        }
+        for waiting in self.pace.lock().drain() {
+            (waiting.resume)(Err(refusals::not_writer()));
         }
         for waiting in std::mem::take(&mut *self.waiting.lock()).into_values().flatten() {
             (waiting.resume)(Err(refusals::not_writer()));
@@ -173,54 +274,64 @@ impl Slots {
             };
             self.count.fetch_sub(1, Ordering::AcqRel);
             drop(waiting);
-            let result = match &failed {
-                Some(refusal) => Err(refusal.clone()),
-                None => match self.check(slot, next.epoch, next.access) {
-                    Admission::Granted => Ok(()),
-                    Admission::Refused(refusal) => Err(refusal),
-                    // The catalog, too, knows of no such epoch.
-                    Admission::Wait(_) => Err(Refusal::try_again("the slot is on its way", 100)),
-                },
-            };
-            (next.resume)(result);
+            match &failed {
+                Some(refusal) => (next.resume)(Err(refusal.clone())),
+                None => self.go_on(slot, next),
+            }
         }
     }
 
     async fn ask(&self, slot: Slot) -> Result<(), Refusal> {
         let entry = self.catalog.locate_slot(slot.get().into()).await?;
+        self.learn(std::slice::from_ref(&entry)).await.map_err(|error| refusals::store(&error))?;
         if entry.shard != self.shard {
             tracing::debug!(%slot, shard = entry.shard, "asked for a slot of another shard");
-            return Err(wrong_epoch(Epoch(entry.epoch)));
+            return Err(refusals::wrong_epoch(Epoch(entry.epoch)));
         }
-        self.take(&[entry]).await.map_err(|error| refusals::store(&error))
+        Ok(())
     }
 
-    /// Slots that the catalog says are ours: those at a newer epoch than we know are written and
-    /// served from now on; the others are confirmed.
-    pub(crate) async fn take(&self, entries: &[SlotEntry]) -> Result<(), StoreError> {
-        let changes: Vec<SlotChange> = {
+    /// Asks about slots without anyone waiting; answers that come are heard.
+    pub(crate) async fn ask_all(&self, slots: &[Slot]) -> Result<(), Refusal> {
+        let asked = slots.iter().copied();
+        let asked = asked.map(|slot| self.catalog.locate_slot(slot.get().into()));
+        let answers: Vec<_> = stream::iter(asked).buffered(ASKED_AT_ONCE).collect().await;
+        let entries = answers.into_iter().collect::<Result<Vec<_>, _>>()?;
+        self.learn(&entries).await.map_err(|error| refusals::store(&error))
+    }
+
+    /// What the catalog says of slots: rows that change by it are written, then shown; a slot that is
+    /// ours as before is confirmed.
+    pub(crate) async fn learn(&self, entries: &[SlotEntry]) -> Result<(), StoreError> {
+        let _changing = self.changing.lock().await;
+        let mut changes = Vec::new();
+        {
             let gate = self.gate.read();
-            entries
-                .iter()
-                .filter_map(|entry| Some((Slot::new(entry.slot)?, entry.epoch)))
-                .filter(|(slot, epoch)| gate.epoch(*slot).0 < *epoch)
-                .map(|(slot, epoch)| {
-                    let from = gate.row(slot).unwrap_or(SlotRow::none(slot.get()));
-                    SlotChange { from, to: SlotRow { state: SlotState::Owned, epoch, ..from } }
-                })
-                .collect()
-        };
-        if !changes.is_empty() {
-            let put = self.store.put_slots(&[], &changes).await?;
-            if let SlotsPut::InTheWay(stands) = put {
-                return Err(self.found(&stands));
+            for (slot, word) in entries.iter().filter_map(to_word) {
+                let from = gate.row(slot).unwrap_or(SlotRow::none(slot.get()));
+                match hear(to_rule(&from), ShardId(self.shard), &word) {
+                    Ok(to) if to == to_rule(&from) => {}
+                    Ok(to) => {
+                        let to = to_store(slot, to, from.leader_term);
+                        changes.push(SlotChange { from, to });
+                    }
+                    Err(refused @ Refused::NeverImported) => {
+                        tracing::error!(%slot, %refused, "a slot cannot be served");
+                    }
+                    Err(refused) => tracing::debug!(%slot, %refused, "the catalog's word waits"),
+                }
             }
-            tracing::info!(slots = changes.len(), "took slots");
+        }
+        if let SlotsPut::InTheWay(_) = self.put(&changes).await? {
+            let what = "slots stood otherwise than was known".to_owned();
+            return Err(StoreError::Unavailable(what));
+        }
+        if !changes.is_empty() {
+            tracing::info!(slots = changes.len(), "heard whose slots are");
         }
         let now = self.fence.now();
         let mut gate = self.gate.write();
-        changes.iter().for_each(|change| gate.put(change.to, now));
-        for entry in entries {
+        for entry in entries.iter().filter(|entry| entry.shard == self.shard) {
             if let Some(slot) = Slot::new(entry.slot) {
                 gate.confirm(slot, Epoch(entry.epoch), now);
             }
@@ -228,13 +339,130 @@ impl Slots {
         Ok(())
     }
 
-    /// Rows stand otherwise than memory says, after a change whose answer was lost. Memory learns them,
-    /// and whoever asks again decides on what is there.
-    fn found(&self, stands: &[SlotRow]) -> StoreError {
+    /// Changes the rows of all these slots by one order, or none. `decide`: the rule, for each row.
+    pub(crate) async fn obey(
+        &self,
+        slots: &[Slot],
+        leader_term: u64,
+        decide: impl Fn(Slot, transfer::SlotRow) -> Result<transfer::SlotRow, Refused>,
+    ) -> Result<(), NotObeyed> {
+        let _changing = self.changing.lock().await;
+        let changes = self.decided(slots, leader_term, decide).map_err(NotObeyed::Refused)?;
+        match self.put(&changes).await {
+            Ok(SlotsPut::Done) => Ok(()),
+            Ok(SlotsPut::InTheWay(_)) => Err(NotObeyed::Moved),
+            Err(error) => Err(NotObeyed::Store(error)),
+        }
+    }
+
+    fn decided(
+        &self,
+        slots: &[Slot],
+        leader_term: u64,
+        decide: impl Fn(Slot, transfer::SlotRow) -> Result<transfer::SlotRow, Refused>,
+    ) -> Result<Vec<SlotChange>, Refused> {
+        let gate = self.gate.read();
+        let mut changes = Vec::new();
+        for slot in slots {
+            let from = gate.row(*slot).unwrap_or(SlotRow::none(slot.get()));
+            let to = decide(*slot, to_rule(&from))?;
+            if to != to_rule(&from) {
+                let to = to_store(*slot, to, leader_term.max(from.leader_term));
+                changes.push(SlotChange { from, to });
+            }
+        }
+        Ok(changes)
+    }
+
+    /// From now on lanes take no write to these slots; those they have are drained by `Job::Drain`.
+    pub(crate) fn close(&self, slots: &[Slot]) {
         let now = self.fence.now();
         let mut gate = self.gate.write();
-        stands.iter().for_each(|row| gate.put(*row, now));
-        StoreError::Unavailable("slots stood otherwise than was known".to_owned())
+        slots.iter().for_each(|slot| gate.close(*slot, now));
+        drop(gate);
+        self.let_go(slots);
+        self.wake.notify_one();
+        if let Some(inside) = self.inside.get() {
+            slots.iter().for_each(|slot| inside.outbox.leave(*slot));
+        }
+    }
+
+    /// Only if no freeze of them was tried, or its row is known not to be frozen.
+    pub(crate) fn reopen(&self, slots: &[Slot]) {
+        let mut gate = self.gate.write();
+        slots.iter().for_each(|slot| gate.reopen(*slot));
+        drop(gate);
+        if let Some(inside) = self.inside.get() {
+            slots.iter().for_each(|slot| inside.outbox.look_into(*slot));
+        }
+    }
+
+    /// As far as known; the row of nothing where there is none.
+    pub(crate) fn row(&self, slot: Slot) -> SlotRow {
+        self.gate.read().row(slot).unwrap_or(SlotRow::none(slot.get()))
+    }
+
+    /// A row that a transaction of a move found or wrote.
+    pub(crate) async fn show_found(&self, row: SlotRow) {
+        let _changing = self.changing.lock().await;
+        self.show(&[row]);
+    }
+
+    /// `changing` is held. Afterwards memory shows what stands in the database.
+    async fn put(&self, changes: &[SlotChange]) -> Result<SlotsPut, StoreError> {
+        if changes.is_empty() {
+            return Ok(SlotsPut::Done);
+        }
+        let mut lanes: Vec<u16> =
+            changes.iter().map(|change| lane_of_slot(change.to.slot, self.lanes)).collect();
+        lanes.sort_unstable();
+        lanes.dedup();
+        let put = self.store.put_slots(&lanes, changes).await?;
+        match &put {
+            SlotsPut::Done => {
+                self.show(&changes.iter().map(|change| change.to).collect::<Vec<_>>());
+            }
+            SlotsPut::InTheWay(rows) => self.show(rows),
+        }
+        Ok(put)
+    }
+
+    /// What memory held of a slot that comes or goes may be of before: others wrote meanwhile. It is
+    /// dropped before a slot that comes is served, and after one that goes is served no more.
+    fn show(&self, rows: &[SlotRow]) {
+        let now = self.fence.now();
+        for row in rows {
+            let Some(slot) = Slot::new(row.slot.into()) else { continue };
+            let (was_ours, was_open) = {
+                let gate = self.gate.read();
+                (gate.owns(slot), gate.is_open(slot))
+            };
+            let is_ours = matches!(row.state, SlotState::Owned | SlotState::Frozen);
+            if was_ours != is_ours {
+                self.forget(slot);
+            }
+            self.gate.write().put(*row, now);
+            if was_ours && !is_ours {
+                self.forget(slot);
+            }
+            let is_open = self.gate.read().is_open(slot);
+            if let Some(inside) = self.inside.get() {
+                match (was_open, is_open) {
+                    (true, false) => inside.outbox.leave(slot),
+                    (false, true) => inside.outbox.look_into(slot),
+                    _ => {}
+                }
+            }
+        }
+    }
+
+    fn forget(&self, slot: Slot) {
+        if let Some(inside) = self.inside.get() {
+            let lane = usize::from(lane_of_slot(slot.get(), self.lanes));
+            let memory = &inside.memories[lane];
+            memory.cache.forget_range(&slot.ids());
+            memory.senders.forget_range(&slot.ids());
+        }
     }
 
     /// What the database says this shard has, at the start of a term.
@@ -247,7 +475,6 @@ impl Slots {
     }
 }
 
-fn wrong_epoch(known: Epoch) -> Refusal {
-    let refusal = Refusal::new(Code::WrongEpoch, "the slot is at another epoch");
-    Refusal { epoch: known.0, ..refusal }
+fn on_its_way() -> Refusal {
+    Refusal::try_again("the slot is on its way", 100)
 }

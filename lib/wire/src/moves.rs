@@ -1,7 +1,10 @@
 //! How slots move: a shard-node as the coordinator and the other side of a move see it, in one process
 //! or over the network.
 
-use crate::internal::{MoveOrder, MoveReport, ShardDescription};
+use crate::internal::{
+    ChangedAnswer, ChangedRequest, DigestsAnswer, DigestsRequest, HeadsAnswer, HeadsRequest,
+    MoveOrder, MoveReport, RowsAnswer, RowsRequest, ShardDescription,
+};
 use crate::refusal::Refusal;
 use async_trait::async_trait;
 use std::sync::Arc;
@@ -16,6 +19,17 @@ pub trait Moves: Send + Sync {
     /// CONFLICT: the order is of an older coordinator, move, attempt or epoch than the shard knows, and
     /// changed nothing. TRY_AGAIN: the shard is not the writer, or its database does not answer.
     async fn order(&self, order: MoveOrder) -> Result<MoveReport, Refusal>;
+
+    // ---- What the side that copies asks of the other; each answer is true of a moment after the
+    // question. CONFLICT: it has not these slots for this attempt. TRY_AGAIN: as for `order`. ----
+
+    async fn changed(&self, request: ChangedRequest) -> Result<ChangedAnswer, Refusal>;
+
+    async fn heads(&self, request: HeadsRequest) -> Result<HeadsAnswer, Refusal>;
+
+    async fn rows(&self, request: RowsRequest) -> Result<RowsAnswer, Refusal>;
+
+    async fn digests(&self, request: DigestsRequest) -> Result<DigestsAnswer, Refusal>;
 }
 
 /// How coordinators and shard-nodes reach shard-nodes for moves.

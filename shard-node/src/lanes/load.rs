@@ -88,7 +88,7 @@ impl Needs {
                         needs.want(mark.chat, wanted);
                     }
                 }
-                Job::Delivered(_) => {}
+                Job::Delivered(_) | Job::Drain { .. } => {}
             }
         }
         if !predecessors.is_empty() {

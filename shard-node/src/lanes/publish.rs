@@ -54,6 +54,7 @@ impl Lane {
                 chat.read.merge(row.user, row.seq);
             }
         }
+        self.tracker.note(&writes.heads, &writes.cursors, self.fence.now());
         self.memory.senders.wrote(senders, self.position);
         self.outbox.deleted(&writes.delivered);
         let records = records(events, self.partitions);

@@ -4,12 +4,13 @@ use crate::outbox::Outbox;
 use crate::refusals;
 use parking_lot::Mutex;
 use prost::Message as _;
+use shardline_domain::slot::Slot;
 use shardline_wire::call::Done;
 use shardline_wire::internal::{Call, CursorMark, call};
 use shardline_wire::refusal::Refusal;
 use std::collections::VecDeque;
 use std::sync::Arc;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, oneshot};
 
 /// Calls waiting in one lane: some seconds of what it can commit.
 const CALLS_MAX: usize = 16_384;
@@ -28,6 +29,12 @@ pub(crate) enum Job {
     },
     /// (chat, ver, user) of facts that were applied: their outbox rows go with the next commit.
     Delivered(Vec<(u64, u64, u64)>),
+    /// The gate of these slots is closed. Answered when nothing of the lane's writes into them is on its
+    /// way, and their senders' cursors are stored.
+    Drain {
+        slots: Vec<Slot>,
+        done: oneshot::Sender<Result<(), Refusal>>,
+    },
 }
 
 pub(crate) type CursorsOutcome = Result<Vec<CursorMark>, Refusal>;
@@ -47,6 +54,7 @@ impl Job {
             },
             Job::Cursors { marks, .. } => 32 * marks.len(),
             Job::Delivered(keys) => 32 * keys.len(),
+            Job::Drain { .. } => 0,
         }
     }
 
@@ -56,6 +64,8 @@ impl Job {
             Job::Call { done, .. } => done.finish(Err(refusal.clone())),
             Job::Cursors { answer, .. } => answer(Err(refusal.clone())),
             Job::Delivered(keys) => outbox.delete_later(keys),
+            // Whoever does not wait any more has given up.
+            Job::Drain { done, .. } => drop(done.send(Err(refusal.clone()))),
         }
     }
 }

@@ -1,21 +1,33 @@
 //! Senders' cursors after a restart: what the journal says was sent past the covered position.
 
+use crate::gate::Gate;
 use crate::memory::Memory;
-use crate::store::{LanePositions, MessageRange, StoreError};
+use crate::store::{JournalEntry, LanePositions, MessageRange, StoreError};
+use parking_lot::RwLock;
+use shardline_domain::id::EntityId;
 use shardline_domain::limits::{PAGE_BYTES_MAX, PAGE_MESSAGES_MAX};
+use shardline_domain::slot::Slot;
 use std::collections::BTreeMap;
 
 /// Journal rows read at once.
 const JOURNAL_ROWS: u64 = 256;
 
 /// Sending is reading: what was sent past the covered position is noted again.
-pub(crate) async fn rebuild_senders(memory: &Memory, at: LanePositions) -> Result<(), StoreError> {
+/// In slots that take no writes they were stored when the slot was frozen.
+pub(crate) async fn rebuild_senders(
+    memory: &Memory,
+    at: LanePositions,
+    gate: &RwLock<Gate>,
+) -> Result<(), StoreError> {
     let mut after = at.covered;
     while after < at.committed {
         let rows = memory.store.journal(at.lane, after, JOURNAL_ROWS).await?;
         let Some(last) = rows.last().map(|row| row.position) else { break };
         let mut firsts: BTreeMap<u64, u64> = BTreeMap::new();
-        for entry in rows.iter().flat_map(|row| &row.entries) {
+        let is_ours = |entry: &&JournalEntry| {
+            EntityId::new(entry.entity).is_ok_and(|id| gate.read().is_open(Slot::of(id)))
+        };
+        for entry in rows.iter().flat_map(|row| &row.entries).filter(is_ours) {
             let first = firsts.entry(entry.entity).or_insert(entry.first_ver);
             *first = entry.first_ver.min(*first);
         }

@@ -4,6 +4,7 @@
 use crate::store::CursorRow;
 use parking_lot::Mutex;
 use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 /// How long a sender's cursor waits before it is written.
@@ -22,6 +23,8 @@ pub(crate) struct Senders {
 }
 
 struct Inner {
+    /// Of slots that are about to be frozen: written at once.
+    urgent: Marks,
     /// Noted since the last flush began.
     fresh: Marks,
     /// Being written, a part with each commit.
@@ -36,6 +39,7 @@ impl Senders {
     /// `now` is any monotonic time, the same in all calls.
     pub(crate) fn new(covered: u64, now: Duration) -> Senders {
         let inner = Inner {
+            urgent: Marks::new(),
             fresh: Marks::new(),
             flushing: Marks::new(),
             flushing_to: covered,
@@ -54,19 +58,20 @@ impl Senders {
     pub(crate) fn of_chat(&self, chat: u64) -> Vec<(u64, u64)> {
         let inner = self.inner.lock();
         let range = (chat, 0)..=(chat, u64::MAX);
-        let parts = [inner.flushing.range(range.clone()), inner.fresh.range(range)];
+        let marks = [&inner.urgent, &inner.flushing, &inner.fresh];
+        let parts = marks.map(|marks| marks.range(range.clone()));
         parts.into_iter().flatten().map(|((_, user), seq)| (*user, *seq)).collect()
     }
 
     /// Whether a commit is due for the cursors' sake alone.
     pub(crate) fn due(&self, now: Duration) -> bool {
         let inner = self.inner.lock();
-        !inner.flushing.is_empty() || inner.is_due(now)
+        !inner.urgent.is_empty() || !inner.flushing.is_empty() || inner.is_due(now)
     }
 
     pub(crate) fn is_empty(&self) -> bool {
         let inner = self.inner.lock();
-        inner.fresh.is_empty() && inner.flushing.is_empty()
+        inner.urgent.is_empty() && inner.fresh.is_empty() && inner.flushing.is_empty()
     }
 
     /// What goes with the commit after position `committed`. The same again until `wrote` is called.
@@ -77,7 +82,7 @@ impl Senders {
             inner.flushing_to = committed;
             inner.flushed_at = now;
         }
-        let rows = inner.flushing.iter().take(PER_COMMIT_MAX);
+        let rows = inner.urgent.iter().chain(&inner.flushing).take(PER_COMMIT_MAX);
         rows.map(|((chat, user), seq)| CursorRow { chat: *chat, user: *user, seq: *seq }).collect()
     }
 
@@ -85,11 +90,48 @@ impl Senders {
     pub(crate) fn wrote(&self, rows: &[CursorRow], position: u64) {
         let mut inner = self.inner.lock();
         for row in rows {
-            inner.flushing.remove(&(row.chat, row.user));
+            let key = (row.chat, row.user);
+            inner.flushing.remove(&key);
+            if inner.urgent.get(&key).is_some_and(|seq| *seq <= row.seq) {
+                inner.urgent.remove(&key);
+            }
         }
-        if inner.flushing.is_empty() {
+        if inner.flushing.is_empty() && inner.urgent.is_empty() {
             let to = if inner.fresh.is_empty() { position } else { inner.flushing_to };
             inner.covered = inner.covered.max(to);
+        }
+    }
+
+    /// What waits of these chats goes with the next commits, before anything else. They take no sends
+    /// any more.
+    pub(crate) fn hasten(&self, chats: &RangeInclusive<u64>) {
+        let mut inner = self.inner.lock();
+        let Inner { urgent, fresh, flushing, .. } = &mut *inner;
+        for marks in [fresh, flushing] {
+            let keys = (*chats.start(), 0)..=(*chats.end(), u64::MAX);
+            let found: Vec<_> = marks.range(keys).map(|(key, seq)| (*key, *seq)).collect();
+            for (key, seq) in found {
+                marks.remove(&key);
+                merge(urgent, key, seq);
+            }
+        }
+    }
+
+    /// Whether something of these chats is not written yet.
+    pub(crate) fn holds(&self, chats: &RangeInclusive<u64>) -> bool {
+        let inner = self.inner.lock();
+        let keys = (*chats.start(), 0)..=(*chats.end(), u64::MAX);
+        [&inner.urgent, &inner.fresh, &inner.flushing]
+            .iter()
+            .any(|marks| marks.range(keys.clone()).next().is_some())
+    }
+
+    /// Of chats that went to another shard, which has their cursors.
+    pub(crate) fn forget_range(&self, chats: &RangeInclusive<u64>) {
+        let mut inner = self.inner.lock();
+        let Inner { urgent, fresh, flushing, .. } = &mut *inner;
+        for marks in [urgent, fresh, flushing] {
+            marks.retain(|(chat, _), _| !chats.contains(chat));
         }
     }
 
@@ -165,5 +207,23 @@ mod tests {
         assert_eq!(rest.len(), 600 - PER_COMMIT_MAX);
         senders.wrote(&rest, 12);
         assert_eq!(senders.covered(), 12);
+    }
+
+    #[test]
+    fn cursors_of_a_slot_that_freezes_are_written_at_once() {
+        let senders = Senders::new(0, START);
+        senders.note(1, 9, 4);
+        senders.note(5, 9, 6);
+        assert_eq!(senders.take(1, START), []);
+        senders.hasten(&(0..=3));
+        assert!(senders.due(START) && senders.holds(&(0..=3)));
+        assert_eq!(senders.take(1, START), [row(1, 9, 4)]);
+        assert_eq!(senders.of_chat(1), [(9, 4)]);
+        senders.wrote(&[row(1, 9, 4)], 2);
+        assert!(!senders.holds(&(0..=3)) && senders.holds(&(4..=6)));
+        // The other one is not stored yet.
+        assert_eq!(senders.covered(), 0);
+        senders.forget_range(&(4..=6));
+        assert!(senders.is_empty());
     }
 }

@@ -14,6 +14,9 @@ use shardline_wire::refusal::{Code, Refusal};
 /// Names in one answer.
 const NAMES_MAX: u64 = 200;
 
+/// Names looked through for a page of ours, at most.
+const NAMES_READ_MAX: u64 = 10_000;
+
 impl Reader {
     pub(super) async fn users(&self, get: &GetUsers) -> Result<UsersPage, Refusal> {
         let ids: Vec<u64> = get.entities.iter().map(|one| one.entity).collect();
@@ -97,14 +100,21 @@ impl Reader {
     /// Of this shard's slots only.
     pub(super) async fn search_names(&self, search: &SearchNames) -> Result<NamesPage, Refusal> {
         let limit = search.limit.clamp(1, NAMES_MAX);
-        let rows = self.store.names_with_prefix(&search.prefix, limit).await;
-        let rows = rows.map_err(|error| refusals::store(&error))?;
-        let names = rows
-            .into_iter()
-            .filter(|row| self.owns(row.entity))
-            .map(|row| NameView { name: row.name, user: row.user })
-            .collect();
-        Ok(NamesPage { names })
+        let wanted = usize::try_from(limit).unwrap_or(usize::MAX);
+        // Names of slots that come or went stand between ours.
+        let mut asked = limit;
+        loop {
+            let rows = self.store.names_with_prefix(&search.prefix, asked).await;
+            let rows = rows.map_err(|error| refusals::store(&error))?;
+            let all = (rows.len() as u64) < asked || NAMES_READ_MAX <= asked;
+            let ours = rows.into_iter().filter(|row| self.owns(row.entity));
+            let names: Vec<NameView> =
+                ours.take(wanted).map(|row| NameView { name: row.name, user: row.user }).collect();
+            if all || wanted <= names.len() {
+                return Ok(NamesPage { names });
+            }
+            asked = (asked * 8).min(NAMES_READ_MAX);
+        }
     }
 
     async fn known_user(&self, id: u64) -> Result<User, Refusal> {

@@ -45,6 +45,15 @@ impl Serving {
                 };
                 self.slots.wait(slot, epoch, Access::Write, Box::new(resume));
             }
+            Admission::Slow(slot) => {
+                let serving = Arc::clone(self);
+                let epoch = call.epoch;
+                let resume = move |result| match result {
+                    Ok(()) => serving.enqueue(call, done),
+                    Err(refusal) => done.finish(Err(refusal)),
+                };
+                self.slots.queue_slowed(slot, epoch, Box::new(resume));
+            }
         }
     }
 

@@ -17,6 +17,7 @@ use shardline_wire::internal::{
     Call, ChatView, CreateChat, CreateUser, Event, EventBatch, HistoryPage, OpenChat, Opened, Send,
     Sent,
 };
+use shardline_wire::moves::{Moves, MovesConnect};
 use shardline_wire::refusal::Code;
 use std::future::Future;
 use std::path::PathBuf;
@@ -82,6 +83,7 @@ impl Node {
             store.clone(),
             bus.clone(),
             catalog.clone(),
+            Arc::new(NoPeers),
             &lifecycle,
             &health,
         );
@@ -193,6 +195,15 @@ impl Node {
         eventually("the listener reads", async || consumer.consuming().len() == partitions.len())
             .await;
         Listener { consumer }
+    }
+}
+
+/// These nodes are alone.
+struct NoPeers;
+
+impl MovesConnect for NoPeers {
+    fn open(&self, address: &str) -> Arc<dyn Moves> {
+        panic!("nothing moves to or from {address}")
     }
 }
 

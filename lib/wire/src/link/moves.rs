@@ -1,10 +1,13 @@
-//! Orders of moves over the network: single calls, for there are few of them.
+//! Moves over the network: single calls, for there are few of them, and each is large or rare.
 
 use super::MESSAGE_BYTES_MAX;
 use super::trust::Trust;
 use crate::internal::move_service_client::MoveServiceClient;
 use crate::internal::move_service_server::{MoveService, MoveServiceServer};
-use crate::internal::{DescribeRequest, MoveOrder, MoveReport, ShardDescription};
+use crate::internal::{
+    ChangedAnswer, ChangedRequest, DescribeRequest, DigestsAnswer, DigestsRequest, HeadsAnswer,
+    HeadsRequest, MoveOrder, MoveReport, RowsAnswer, RowsRequest, ShardDescription,
+};
 use crate::moves::{Moves, MovesConnect};
 use crate::refusal::{Code, Refusal};
 use async_trait::async_trait;
@@ -17,6 +20,8 @@ use tonic::{Request, Response, Status};
 
 /// Beyond what the asked may hold its answer back.
 const ANSWER_TIME_MAX: Duration = Duration::from_secs(5);
+/// A page of rows, or of digests of large entities.
+const READ_TIME_MAX: Duration = Duration::from_secs(60);
 
 pub struct MoveLinks {
     trust: Trust,
@@ -86,6 +91,34 @@ impl Moves for MoveLink {
         };
         self.ask(order, limit, ask).await
     }
+
+    async fn changed(&self, request: ChangedRequest) -> Result<ChangedAnswer, Refusal> {
+        let ask = |mut client: MoveServiceClient<Channel>, request| async move {
+            client.changed(request).await
+        };
+        self.ask(request, READ_TIME_MAX, ask).await
+    }
+
+    async fn heads(&self, request: HeadsRequest) -> Result<HeadsAnswer, Refusal> {
+        let ask = |mut client: MoveServiceClient<Channel>, request| async move {
+            client.heads(request).await
+        };
+        self.ask(request, READ_TIME_MAX, ask).await
+    }
+
+    async fn rows(&self, request: RowsRequest) -> Result<RowsAnswer, Refusal> {
+        let ask = |mut client: MoveServiceClient<Channel>, request| async move {
+            client.rows(request).await
+        };
+        self.ask(request, READ_TIME_MAX, ask).await
+    }
+
+    async fn digests(&self, request: DigestsRequest) -> Result<DigestsAnswer, Refusal> {
+        let ask = |mut client: MoveServiceClient<Channel>, request| async move {
+            client.digests(request).await
+        };
+        self.ask(request, READ_TIME_MAX, ask).await
+    }
 }
 
 /// The shard-node's side.
@@ -103,6 +136,7 @@ impl MoveServer {
         impl tonic::service::Interceptor + Clone + use<>,
     > {
         let server = MoveServiceServer::new(MoveServer { moves })
+            .max_decoding_message_size(MESSAGE_BYTES_MAX)
             .max_encoding_message_size(MESSAGE_BYTES_MAX);
         InterceptedService::new(server, trust.guard())
     }
@@ -119,6 +153,28 @@ impl MoveService for MoveServer {
 
     async fn order(&self, request: Request<MoveOrder>) -> Result<Response<MoveReport>, Status> {
         self.moves.order(request.into_inner()).await.map(Response::new).map_err(to_status)
+    }
+
+    async fn changed(
+        &self,
+        request: Request<ChangedRequest>,
+    ) -> Result<Response<ChangedAnswer>, Status> {
+        self.moves.changed(request.into_inner()).await.map(Response::new).map_err(to_status)
+    }
+
+    async fn heads(&self, request: Request<HeadsRequest>) -> Result<Response<HeadsAnswer>, Status> {
+        self.moves.heads(request.into_inner()).await.map(Response::new).map_err(to_status)
+    }
+
+    async fn rows(&self, request: Request<RowsRequest>) -> Result<Response<RowsAnswer>, Status> {
+        self.moves.rows(request.into_inner()).await.map(Response::new).map_err(to_status)
+    }
+
+    async fn digests(
+        &self,
+        request: Request<DigestsRequest>,
+    ) -> Result<Response<DigestsAnswer>, Status> {
+        self.moves.digests(request.into_inner()).await.map(Response::new).map_err(to_status)
     }
 }
 

@@ -1,0 +1,160 @@
+//! What is remembered of one move between orders: the latest order, how far the work is, and what was
+//! answered last.
+
+use super::orders::{Order, standing_out};
+use parking_lot::Mutex;
+use shardline_domain::placement::transfer::{Progress, Standing};
+use shardline_wire::internal::MoveReport;
+use tokio::sync::{Notify, watch};
+
+pub(super) struct Part {
+    inner: Mutex<Inner>,
+    /// The order changed, or the part ended.
+    wake: Notify,
+    changed: watch::Sender<u64>,
+}
+
+#[derive(Default)]
+struct Inner {
+    order: Option<Order>,
+    works: bool,
+    ended: bool,
+    progress: Progress,
+    counts: Counts,
+    /// Why the latest order was not obeyed.
+    refused: String,
+    /// What the work waits for, or what went wrong last.
+    note: String,
+    answered: Option<MoveReport>,
+}
+
+/// For people.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub(super) struct Counts {
+    pub(super) entities: u64,
+    pub(super) entities_total: u64,
+    pub(super) rows: u64,
+    pub(super) bytes: u64,
+    pub(super) lag_entities: u64,
+}
+
+impl Default for Part {
+    fn default() -> Part {
+        Part { inner: Mutex::default(), wake: Notify::new(), changed: watch::Sender::new(0) }
+    }
+}
+
+impl Part {
+    /// Takes the order. True: somebody has to begin to work on it.
+    pub(super) fn set(&self, order: Order, refused: String) -> bool {
+        let mut inner = self.inner.lock();
+        let same_attempt =
+            inner.order.as_ref().is_some_and(|before| before.attempt == order.attempt);
+        if !same_attempt {
+            inner.progress = Progress::default();
+            inner.counts = Counts::default();
+        }
+        inner.refused = refused;
+        let same_work = inner
+            .order
+            .as_ref()
+            .is_some_and(|before| (before.task, before.attempt) == (order.task, order.attempt));
+        inner.order = Some(order);
+        let begins = !inner.works;
+        inner.works = true;
+        drop(inner);
+        if !same_work {
+            self.wake.notify_one();
+        }
+        self.tell();
+        begins
+    }
+
+    pub(super) fn end(&self) {
+        self.inner.lock().ended = true;
+        self.wake.notify_one();
+    }
+
+    /// None: there was none yet, or the part ended.
+    pub(super) fn order(&self) -> Option<Order> {
+        let inner = self.inner.lock();
+        inner.order.clone().filter(|_| !inner.ended)
+    }
+
+    /// Safe to drop: a wake-up is kept.
+    pub(super) async fn wait(&self) {
+        self.wake.notified().await;
+    }
+
+    pub(super) fn progress(&self) -> Progress {
+        self.inner.lock().progress
+    }
+
+    /// Of the work on this attempt; said of another, it is not heard.
+    pub(super) fn proceed(&self, of: &Order, change: impl FnOnce(&mut Progress, &mut Counts)) {
+        let mut inner = self.inner.lock();
+        if inner.order.as_ref().is_some_and(|order| order.attempt == of.attempt) {
+            let Inner { progress, counts, .. } = &mut *inner;
+            change(progress, counts);
+        }
+        drop(inner);
+        self.tell();
+    }
+
+    pub(super) fn note(&self, note: impl Into<String>) {
+        self.inner.lock().note = note.into();
+        self.tell();
+    }
+
+    pub(super) fn tell(&self) {
+        self.changed.send_modify(|changes| *changes += 1);
+    }
+
+    pub(super) fn changes(&self) -> watch::Receiver<u64> {
+        self.changed.subscribe()
+    }
+
+    pub(super) fn report(&self, standing: Standing) -> MoveReport {
+        let inner = self.inner.lock();
+        let Inner { order, progress, counts, refused, note, .. } = &*inner;
+        let note = if refused.is_empty() { note } else { refused };
+        let mut report = MoveReport {
+            copied: progress.copied,
+            close_rounds: progress.close_rounds,
+            stalled_rounds: progress.stalled_rounds,
+            verified: progress.verified,
+            mismatched: progress.mismatched,
+            settled: progress.settled,
+            entities: counts.entities,
+            entities_total: counts.entities_total,
+            rows: counts.rows,
+            bytes: counts.bytes,
+            lag_entities: counts.lag_entities,
+            note: note.clone(),
+            ..MoveReport::default()
+        };
+        report.set_standing(standing_out(standing));
+        if let Some(order) = order {
+            (report.r#move, report.attempt) = (order.move_id.0, order.attempt.0);
+        }
+        report
+    }
+
+    /// Whether the coordinator would decide otherwise than by the last answer.
+    pub(super) fn is_news(&self, report: &MoveReport) -> bool {
+        let inner = self.inner.lock();
+        inner.answered.as_ref().is_none_or(|before| {
+            let MoveReport { relayed, copied, verified, mismatched, settled, .. } = before;
+            let flags = (*relayed, *copied, *verified, *mismatched, *settled);
+            let now =
+                (report.relayed, report.copied, report.verified, report.mismatched, report.settled);
+            let counted = |report: &MoveReport| (report.close_rounds.min(2), report.stalled_rounds);
+            (flags, before.standing, before.attempt, &before.note, counted(before))
+                != (now, report.standing, report.attempt, &report.note, counted(report))
+        })
+    }
+
+    pub(super) fn answered(&self, report: &MoveReport) {
+        self.inner.lock().answered = Some(report.clone());
+    }
+}

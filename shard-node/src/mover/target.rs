@@ -1,0 +1,330 @@
+//! The side that copies: everything once, then what changed, round after round; compared with the other
+//! side; and the last difference while the other side is frozen. A follower does the same without
+//! comparing. What is remembered between rounds is lost at a restart, and then read again.
+
+mod compare;
+mod copy;
+mod throttle;
+
+use super::Mover;
+use super::orders::Order;
+use super::part::Part;
+use crate::store::{CursorRow, MoveFence, SlotState, TransferError};
+use compare::Verdict;
+use shardline_daemon::backoff::Backoff;
+use shardline_daemon::clock::Stopwatch;
+use shardline_domain::placement::transfer::{Attempt, Task, is_close};
+use shardline_domain::slot::{Epoch, Slot};
+use shardline_wire::internal::ChangedRequest;
+use shardline_wire::moves::Moves;
+use shardline_wire::refusal::{Code, Refusal};
+use std::collections::{BTreeSet, HashMap};
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+use thiserror::Error;
+use throttle::Throttle;
+
+use super::rows::cursor_in;
+
+/// Between rounds that found little; and between those of a follower.
+const ROUND_EVERY: Duration = Duration::from_millis(100);
+const FOLLOW_EVERY: Duration = Duration::from_millis(250);
+/// Times that one question is asked.
+const ASKED_MAX: u32 = 6;
+/// Rows of one purging transaction: well under 100 ms.
+const PURGE_ROWS: u64 = 500;
+/// Entities that may differ from what was compared; past this all are compared again.
+const DIRTY_MAX: usize = 200_000;
+
+/// Why a step of the work ended early.
+#[derive(Debug, Error)]
+pub(super) enum Halt {
+    /// The order is another now.
+    #[error("the order changed")]
+    Changed,
+    #[error("the other side: {0}")]
+    Peer(Refusal),
+    #[error(transparent)]
+    Store(#[from] TransferError),
+}
+
+impl From<crate::store::StoreError> for Halt {
+    fn from(error: crate::store::StoreError) -> Halt {
+        Halt::Store(error.into())
+    }
+}
+
+/// Works on whatever is ordered, until the part or the term ends.
+pub(super) async fn work(mover: &Arc<Mover>, part: &Part) {
+    let stop = mover.tasks.token();
+    let mut work = Work::new(mover, part);
+    let mut backoff = Backoff::new(Duration::from_millis(50), Duration::from_secs(2));
+    while let Some(order) = part.order() {
+        let pause = match work.step(&order).await {
+            Ok(pause) => {
+                backoff.reset();
+                pause
+            }
+            Err(Halt::Changed) => Some(Duration::ZERO),
+            Err(halt) => {
+                tracing::debug!(move_id = %order.move_id, %halt, "a move's step did not succeed");
+                part.note(halt.to_string());
+                if let Halt::Store(TransferError::Refused { stands: Some(row) }) = halt {
+                    mover.slots.show_found(row).await;
+                }
+                Some(backoff.next())
+            }
+        };
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = mover.fence.lost().cancelled() => return,
+            () = part.wait() => {}
+            () = tokio::time::sleep(pause.unwrap_or_default()), if pause.is_some() => {}
+        }
+    }
+}
+
+/// What the work on one attempt remembers.
+pub(super) struct Work<'a> {
+    mover: &'a Mover,
+    part: &'a Part,
+    attempt: Option<Attempt>,
+    peer: Option<(String, Arc<dyn Moves>)>,
+    throttle: Throttle,
+    memory: Memory,
+}
+
+#[derive(Default)]
+struct Memory {
+    /// Of the last answer about changes: process and mark.
+    seen: (u64, u64),
+    /// While everything is read for the first time: the answer with which the remembering began, and
+    /// how far the reading is: so many slots, and within the next one up to this entity.
+    begun: (u64, u64),
+    read_to: (usize, u64),
+    /// Everything was read once since the remembering began.
+    complete: bool,
+    /// Everything was compared once since then.
+    compared: bool,
+    /// What changed since it was compared, or was never found equal.
+    dirty: HashMap<u64, Dirty>,
+    /// Entities that differed without having changed, and were copied whole.
+    suspects: BTreeSet<u64>,
+    /// Cursors that were merged since they were last compared.
+    cursors: HashMap<(u64, u64), u64>,
+    last_count: Option<u64>,
+    /// Of each slot: the last step of the import.
+    steps: HashMap<Slot, u64>,
+}
+
+/// An entity that has to be compared.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+struct Dirty {
+    /// It was found equal up to this ver; 0: never.
+    since: u64,
+}
+
+impl<'a> Work<'a> {
+    fn new(mover: &'a Mover, part: &'a Part) -> Work<'a> {
+        Work {
+            mover,
+            part,
+            attempt: None,
+            peer: None,
+            throttle: Throttle::new(),
+            memory: Memory::default(),
+        }
+    }
+
+    /// One step; then a pause, or (None) nothing to do until the order changes.
+    async fn step(&mut self, order: &Order) -> Result<Option<Duration>, Halt> {
+        if self.attempt != Some(order.attempt) {
+            self.attempt = Some(order.attempt);
+            self.memory = Memory::default();
+        }
+        match order.task {
+            Task::Copy | Task::Verify | Task::Settle => {
+                self.must_be(order, SlotState::Importing)?;
+                self.round(order).await.map(Some)
+            }
+            Task::Follow => {
+                self.must_be(order, SlotState::Following)?;
+                self.follow(order).await?;
+                Ok(Some(FOLLOW_EVERY))
+            }
+            Task::Purge | Task::Discard => self.purge(order).await,
+            Task::Track | Task::Slow | Task::Freeze | Task::Hold | Task::Ask => Ok(None),
+        }
+    }
+
+    fn must_be(&self, order: &Order, state: SlotState) -> Result<(), Halt> {
+        let rows = order.slots.iter().map(|(slot, _)| self.mover.slots.row(*slot));
+        match rows.into_iter().find(|row| row.state != state) {
+            None => Ok(()),
+            Some(stands) => Err(TransferError::Refused { stands: Some(stands) }.into()),
+        }
+    }
+
+    fn peer(&mut self, order: &Order) -> Arc<dyn Moves> {
+        match &self.peer {
+            Some((address, peer)) if *address == order.peer_address => Arc::clone(peer),
+            _ => {
+                let peer = self.mover.peers.open(&order.peer_address);
+                self.peer = Some((order.peer_address.clone(), Arc::clone(&peer)));
+                peer
+            }
+        }
+    }
+
+    /// Catches up once, and compares as far as that is due.
+    async fn round(&mut self, order: &Order) -> Result<Duration, Halt> {
+        if self.part.progress().settled {
+            return Ok(ROUND_EVERY);
+        }
+        let caught_up = self.catch_up(order).await?;
+        let CaughtUp { count, took, frozen, .. } = caught_up;
+        let close = is_close(count, took);
+        let shrinks = self.memory.last_count.is_none_or(|last| count < last);
+        self.memory.last_count = Some(count);
+        let compares = order.task != Task::Copy || self.memory.compared;
+        let verdict = if compares { self.compare(order, frozen).await? } else { Verdict::Open };
+        let verified = self.memory.compared;
+        self.part.proceed(order, |progress, counts| {
+            progress.copied = true;
+            progress.close_rounds = if close { progress.close_rounds.saturating_add(1) } else { 0 };
+            let stalls = !close && !shrinks;
+            progress.stalled_rounds =
+                if stalls { progress.stalled_rounds.saturating_add(1) } else { 0 };
+            progress.verified = verified;
+            progress.mismatched |= verdict == Verdict::Mismatch;
+            progress.settled |= frozen && verdict == Verdict::Equal;
+            counts.lag_entities = count;
+        });
+        self.part.note(String::new());
+        if frozen || order.task == Task::Verify && !verified {
+            // Somebody waits; but nothing spins.
+            return Ok(Duration::from_millis(2));
+        }
+        // Next to what else the shard does, copying takes half of the time.
+        Ok(took.clamp(ROUND_EVERY, Duration::from_secs(2)))
+    }
+
+    async fn follow(&mut self, order: &Order) -> Result<(), Halt> {
+        let CaughtUp { count, .. } = self.catch_up(order).await?;
+        self.part.proceed(order, |_, counts| counts.lag_entities = count);
+        self.part.note(String::new());
+        Ok(())
+    }
+
+    /// Reads what changed since the last time, or everything. What the other side answered for as
+    /// changed is stored here before its mark is named again.
+    async fn catch_up(&mut self, order: &Order) -> Result<CaughtUp, Halt> {
+        let peer = self.peer(order);
+        let stopwatch = Stopwatch::start();
+        let known = if self.memory.complete { self.memory.seen } else { self.memory.begun };
+        let request =
+            || ChangedRequest { scope: Some(order.scope()), process: known.0, mark: known.1 };
+        let answer = again(|| peer.changed(request())).await?;
+        let seen = (answer.process, answer.mark);
+        if answer.forgotten {
+            let steps = std::mem::take(&mut self.memory.steps);
+            self.memory = Memory { steps, begun: seen, ..Memory::default() };
+            self.part.proceed(order, |progress, counts| {
+                progress.verified = false;
+                progress.close_rounds = 0;
+                (counts.entities, counts.entities_total) = (0, 0);
+            });
+        }
+        let mut throttled = Duration::ZERO;
+        let mut count = 0;
+        if !self.memory.complete {
+            count += self.copy_all(order, &*peer, &mut throttled).await?;
+        }
+        let cursors: Vec<CursorRow> = answer.cursors.iter().map(cursor_in).collect();
+        let changed = (answer.entities.as_slice(), cursors.as_slice());
+        count += self.copy_changed(order, &*peer, changed, &mut throttled).await?;
+        self.memory.seen = seen;
+        self.memory.complete = true;
+        if DIRTY_MAX < self.memory.dirty.len() + self.memory.cursors.len() {
+            self.memory.compared = false;
+        }
+        let took = stopwatch.elapsed().saturating_sub(throttled);
+        Ok(CaughtUp { count, took, frozen: answer.frozen })
+    }
+
+    /// Whether the work is still what was ordered; an order for the same is the same.
+    fn goes_on(&self, order: &Order) -> Result<(), Halt> {
+        let copies = |task| matches!(task, Task::Copy | Task::Verify | Task::Settle);
+        let now = self.part.order().ok_or(Halt::Changed)?;
+        let same = now.task == order.task || copies(now.task) && copies(order.task);
+        let same_peer = now.peer_address == order.peer_address;
+        if self.mover.tasks.token().is_cancelled() || self.mover.fence.lost().is_cancelled() {
+            return Err(Halt::Changed);
+        }
+        if same && same_peer && now.attempt == order.attempt { Ok(()) } else { Err(Halt::Changed) }
+    }
+
+    /// Deletes the copies, slot by slot, a little at a time.
+    async fn purge(&mut self, order: &Order) -> Result<Option<Duration>, Halt> {
+        let slots = || order.slots.iter().map(|(slot, _)| *slot);
+        if order.task == Task::Purge && !self.mover.is_relayed(slots()) {
+            self.part.note("the journal is not on the bus yet");
+            return Ok(Some(ROUND_EVERY));
+        }
+        for (slot, epoch) in &order.slots {
+            while self.mover.slots.row(*slot).state == SlotState::Moved {
+                self.goes_on(order)?;
+                self.purge_some(order, *slot, *epoch).await?;
+            }
+        }
+        self.part.note(String::new());
+        Ok(None)
+    }
+
+    async fn purge_some(&self, order: &Order, slot: Slot, epoch: Epoch) -> Result<(), Halt> {
+        let stopwatch = Stopwatch::start();
+        let lane = self.mover.lane(slot);
+        let fence = fence(order, slot);
+        let emptied = self.mover.store.purge(lane, fence, epoch.0, PURGE_ROWS).await?;
+        match emptied {
+            Some(row) => {
+                self.mover.slots.show_found(row).await;
+                self.part.tell();
+            }
+            None => tokio::time::sleep(stopwatch.elapsed()).await,
+        }
+        Ok(())
+    }
+}
+
+/// Asks the other side a few times: one answer that is lost must not cost a whole round. What is asked
+/// changes nothing there.
+async fn again<A, F>(ask: impl Fn() -> F) -> Result<A, Halt>
+where
+    F: Future<Output = Result<A, Refusal>>,
+{
+    let mut backoff = Backoff::new(Duration::from_millis(5), Duration::from_millis(200));
+    for _ in 1..ASKED_MAX {
+        match ask().await {
+            Err(refusal) if matches!(refusal.code(), Code::Unavailable | Code::TryAgain) => {
+                tracing::debug!(%refusal, "the other side of a move is asked again");
+                tokio::time::sleep(backoff.next()).await;
+            }
+            other => return other.map_err(Halt::Peer),
+        }
+    }
+    ask().await.map_err(Halt::Peer)
+}
+
+struct CaughtUp {
+    /// Entities that differed.
+    count: u64,
+    took: Duration,
+    /// The other side was frozen by this attempt before it was asked: nothing changes any more.
+    frozen: bool,
+}
+
+fn fence(order: &Order, slot: Slot) -> MoveFence {
+    MoveFence { slot: slot.get(), move_id: order.move_id.0, attempt: order.attempt.0 }
+}

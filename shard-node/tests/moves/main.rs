@@ -1,0 +1,8 @@
+//! Whole moves of slots between two shard-nodes: a small coordinator that follows the rules, a router
+//! that follows the map, and people who write all the while.
+
+mod crashes;
+mod driver;
+mod people;
+mod scenes;
+mod world;
