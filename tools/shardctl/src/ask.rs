@@ -2,11 +2,8 @@
 
 use crate::cli::Cli;
 use shardline_wire::internal::admin_service_client::AdminServiceClient;
-use shardline_wire::internal::{
-    ListNodesAnswer, ListNodesRequest, ListShardsAnswer, ListShardsRequest, ListSlotsAnswer,
-    ListSlotsRequest, WhereAnswer, WhereRequest,
-};
-use shardline_wire::link::Trust;
+use shardline_wire::internal::operations_service_client::OperationsServiceClient;
+use shardline_wire::link::{Trust, TrustError};
 use std::error::Error;
 use std::time::Duration;
 use thiserror::Error;
@@ -14,13 +11,14 @@ use tokio::time::timeout;
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Code, Request, Response, Status};
 
-type Client = AdminServiceClient<Channel>;
+pub(crate) type Questions = AdminServiceClient<Channel>;
+pub(crate) type Operations = OperationsServiceClient<Channel>;
 
 /// All say what to do next.
 #[derive(Debug, Error)]
 pub(crate) enum AskError {
     #[error("refused: {message}{}", next(.hint))]
-    Refused { message: String, hint: &'static str },
+    Refused { code: Code, message: String, hint: String },
     #[error(
         "no router reached: {tried}; is it running, and is --router (or SHARDCTL_ROUTER) its address?"
     )]
@@ -33,10 +31,34 @@ fn next(hint: &str) -> String {
     if hint.is_empty() { String::new() } else { format!("; {hint}") }
 }
 
+impl AskError {
+    /// What to do about a refusal with this code, where the command knows it.
+    pub(crate) fn hint(self, when: Code, what: impl FnOnce() -> String) -> AskError {
+        match self {
+            AskError::Refused { code, message, .. } if code == when => {
+                AskError::Refused { code, message, hint: what() }
+            }
+            other => other,
+        }
+    }
+
+    /// A later question may be answered.
+    pub(crate) fn may_pass(&self) -> bool {
+        match self {
+            AskError::NotReached { .. } => true,
+            AskError::Refused { code, .. } => matches!(
+                code,
+                Code::Unavailable | Code::DeadlineExceeded | Code::Cancelled | Code::Unknown
+            ),
+            AskError::Usage(_) => false,
+        }
+    }
+}
+
 /// A router that can be asked.
 pub(crate) struct Router {
     address: String,
-    client: Client,
+    channel: Channel,
     trust: Trust,
     patience: Duration,
 }
@@ -50,8 +72,8 @@ impl Router {
         for address in &cli.router {
             match timeout(patience, connect(&trust, address)?.connect()).await {
                 Ok(Ok(channel)) => {
-                    let (address, client) = (address.clone(), Client::new(channel));
-                    return Ok(Router { address, client, trust, patience });
+                    let address = address.clone();
+                    return Ok(Router { address, channel, trust, patience });
                 }
                 Ok(Err(error)) => tried.push(format!("{address}: {}", innermost(&error))),
                 Err(_) => tried.push(format!("{address}: no answer in {patience:?}")),
@@ -60,18 +82,37 @@ impl Router {
         Err(AskError::NotReached { tried: tried.join(", ") })
     }
 
-    pub(crate) async fn ask<Q, A, F>(
+    /// Changes nothing.
+    pub(crate) async fn ask<Q, A>(
         &self,
         question: Q,
-        call: impl FnOnce(Client, Request<Q>) -> F,
-    ) -> Result<A, AskError>
-    where
-        F: Future<Output = Result<Response<A>, Status>>,
-    {
+        call: impl AsyncFnOnce(Questions, Request<Q>) -> Result<Response<A>, Status>,
+    ) -> Result<A, AskError> {
+        let client = Questions::new(self.channel.clone());
+        self.answered(call(client, self.request(question))).await
+    }
+
+    pub(crate) async fn operate<Q, A>(
+        &self,
+        question: Q,
+        call: impl AsyncFnOnce(Operations, Request<Q>) -> Result<Response<A>, Status>,
+    ) -> Result<A, AskError> {
+        let client = Operations::new(self.channel.clone());
+        self.answered(call(client, self.request(question))).await
+    }
+
+    fn request<Q>(&self, question: Q) -> Request<Q> {
         let mut request = Request::new(question);
         request.set_timeout(self.patience);
         self.trust.put_on(&mut request);
-        match timeout(self.patience, call(self.client.clone(), request)).await {
+        request
+    }
+
+    async fn answered<A>(
+        &self,
+        call: impl Future<Output = Result<Response<A>, Status>>,
+    ) -> Result<A, AskError> {
+        match timeout(self.patience, call).await {
             Ok(Ok(answer)) => Ok(answer.into_inner()),
             Ok(Err(status)) => Err(self.failed(&status)),
             Err(_) => Err(self.not_reached(&format!("no answer in {:?}", self.patience))),
@@ -88,12 +129,16 @@ impl Router {
             return self.not_reached(&innermost(source));
         }
         let hint = match status.code() {
-            Code::Unauthenticated => "give the cluster's secret with SHARDLINE_SECRET or --secret",
+            Code::Unauthenticated => {
+                "give the operators' secret with SHARDLINE_ADMIN_SECRET or --admin-secret, or the \
+                 cluster's with SHARDLINE_SECRET or --secret if it has no other"
+            }
             Code::Unimplemented => {
                 "this router is of another version or listens for something else"
             }
             Code::Unavailable => {
-                "try again in a moment; the router's /readyz says what it waits for"
+                "try again in a moment (a change that comes twice does no harm); the router's /readyz \
+                 says what it waits for"
             }
             Code::DeadlineExceeded | Code::Cancelled => "try again with a longer --timeout",
             _ => "",
@@ -102,7 +147,7 @@ impl Router {
             "" => format!("{:?}", status.code()).to_lowercase(),
             message => message.to_owned(),
         };
-        AskError::Refused { message, hint }
+        AskError::Refused { code: status.code(), message, hint: hint.to_owned() }
     }
 }
 
@@ -128,9 +173,15 @@ fn trust(cli: &Cli) -> Result<Trust, AskError> {
             return Err(AskError::Usage(together.to_owned()));
         }
     };
-    // Without a secret the router says what is missing.
-    let trust = Trust::parse(cli.secret.as_deref().unwrap_or_default(), tls);
-    trust.map_err(|error| AskError::Usage(format!("--{}: {error}", error.setting())))
+    // A cluster without operators' secret takes its own. Without any the router says what is missing.
+    let (flag, secret) = match (&cli.admin_secret, &cli.secret) {
+        (Some(secret), _) => ("admin-secret", secret.as_str()),
+        (None, secret) => ("secret", secret.as_deref().unwrap_or_default()),
+    };
+    Trust::parse(secret, tls).map_err(|error| {
+        let setting = if error == TrustError::Secret { flag } else { error.setting() };
+        AskError::Usage(format!("--{setting}: {error}"))
+    })
 }
 
 /// What really happened: transports wrap it several times.
@@ -140,32 +191,4 @@ fn innermost(error: &dyn Error) -> String {
         error = source;
     }
     error.to_string()
-}
-
-pub(crate) async fn list_shards(
-    mut client: Client,
-    request: Request<ListShardsRequest>,
-) -> Result<Response<ListShardsAnswer>, Status> {
-    client.list_shards(request).await
-}
-
-pub(crate) async fn list_slots(
-    mut client: Client,
-    request: Request<ListSlotsRequest>,
-) -> Result<Response<ListSlotsAnswer>, Status> {
-    client.list_slots(request).await
-}
-
-pub(crate) async fn where_is(
-    mut client: Client,
-    request: Request<WhereRequest>,
-) -> Result<Response<WhereAnswer>, Status> {
-    client.r#where(request).await
-}
-
-pub(crate) async fn list_nodes(
-    mut client: Client,
-    request: Request<ListNodesRequest>,
-) -> Result<Response<ListNodesAnswer>, Status> {
-    client.list_nodes(request).await
 }

@@ -1,7 +1,11 @@
 //! Answers as people read them and as programs do. Ids are strings in JSON, as everywhere.
 
+mod capacity;
+mod operations;
 mod ranges;
 mod table;
+mod totals;
+pub(crate) mod units;
 
 use crate::Shown;
 use ranges::ranges;
@@ -9,6 +13,10 @@ use serde_json::{Value, json};
 use shardline_wire::internal::{NodeInfo, ShardInfo, SlotEntry, WhereAnswer};
 use std::collections::BTreeMap;
 use table::{Align, table};
+
+pub(crate) use capacity::capacity;
+pub(crate) use operations::*;
+pub(crate) use totals::Totals;
 
 /// Of one shard, where all are shown.
 const RANGES_SHOWN: usize = 6;

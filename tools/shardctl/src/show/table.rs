@@ -11,23 +11,31 @@ pub(super) fn table<const N: usize>(
     heads: [(&str, Align); N],
     rows: impl IntoIterator<Item = [String; N]>,
 ) -> String {
-    let mut lines = vec![heads.map(|(head, _)| head.to_owned())];
-    lines.extend(rows);
-    let widths: [usize; N] = std::array::from_fn(|column| {
-        lines.iter().map(|line| line[column].chars().count()).max().unwrap_or(0)
-    });
+    columns(&heads, rows)
+}
+
+/// The same where the number of columns is not known beforehand. No row is longer than the heads.
+pub(super) fn columns<R: AsRef<[String]>>(
+    heads: &[(&str, Align)],
+    rows: impl IntoIterator<Item = R>,
+) -> String {
+    let mut lines: Vec<Vec<String>> =
+        vec![heads.iter().map(|(head, _)| (*head).to_owned()).collect()];
+    lines.extend(rows.into_iter().map(|row| row.as_ref().to_vec()));
+    let widths: Vec<usize> = (0..heads.len())
+        .map(|column| {
+            let cells = lines.iter().filter_map(|line| line.get(column));
+            cells.map(|cell| cell.chars().count()).max().unwrap_or(0)
+        })
+        .collect();
     let mut text = String::new();
     for line in &lines {
-        let cells: Vec<String> = (0..N)
-            .map(|column| {
-                let (cell, width) = (&line[column], widths[column]);
-                match heads[column].1 {
-                    Align::Left => format!("{cell:<width$}"),
-                    Align::Right => format!("{cell:>width$}"),
-                }
-            })
-            .collect();
-        text.push_str(cells.join("  ").trim_end());
+        let cells =
+            line.iter().zip(&widths).zip(heads).map(|((cell, &width), (_, align))| match align {
+                Align::Left => format!("{cell:<width$}"),
+                Align::Right => format!("{cell:>width$}"),
+            });
+        text.push_str(cells.collect::<Vec<_>>().join("  ").trim_end());
         text.push('\n');
     }
     text

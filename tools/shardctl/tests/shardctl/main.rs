@@ -1,0 +1,7 @@
+//! The tool against a router's real server: what it prints, and how it ends.
+
+mod cluster;
+mod moving;
+mod operations;
+mod questions;
+mod rebalance;
