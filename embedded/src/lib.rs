@@ -20,7 +20,7 @@ use shardline_domain::slot::Partitions;
 use shardline_router::catalog::migrate::Migrate;
 use shardline_router::catalog::sqlite::SqliteCatalog;
 use shardline_router::catalog_service::CatalogService;
-use shardline_router::coordinator::Coordinator;
+use shardline_router::coordinator::{Coordinator, Reach};
 use shardline_router::router::{Identity, Outside, Router};
 use shardline_shard_node::config::read_accept_loss;
 use shardline_shard_node::store::sqlite::SqliteStore;
@@ -106,7 +106,8 @@ impl Cluster {
         );
         let initial =
             (0..options.shards).map(|shard| Share { shard: ShardId(shard), weight: 1 }).collect();
-        let coordinator = Coordinator::new(catalog.clone(), ROUTER, rand::random(), initial);
+        let reach = Reach { moves: shards.clone(), map: router.map.clone(), partitions };
+        let coordinator = Coordinator::new(catalog.clone(), reach, ROUTER, rand::random(), initial);
         let stop = layers.router.token();
         layers.router.run("coordinator", Arc::new(coordinator).run(stop));
 

@@ -73,6 +73,9 @@ pub trait CatalogStore: Send + Sync {
     /// One slot and what holds it, by a locking read; None before the first placement.
     async fn locate_slot(&self, slot: Slot) -> Result<Option<HeldSlot>, CatalogError>;
 
+    /// Many slots, each as `locate_slot` reads it, by number; those that are not placed are left out.
+    async fn locate_slots(&self, slots: &[Slot]) -> Result<Vec<HeldSlot>, CatalogError>;
+
     // ---- Writers of shards ----
 
     /// Grants the right to write a shard, with the next term, if its lease expired or was released, or

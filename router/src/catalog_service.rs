@@ -13,6 +13,7 @@ use shardline_wire::internal::{
     Call, HeldBy, ShardReport, ShardReportAnswer, SlotEntry, WriterLease, WriterRequest,
 };
 use shardline_wire::refusal::{Code, Refusal};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 use tracing::{debug, error};
@@ -85,11 +86,19 @@ impl Catalog for CatalogService {
     }
 
     async fn locate_slot(&self, slot: u32) -> Result<SlotEntry, Refusal> {
-        let bad =
-            || Refusal::of_field(Code::BadRequest, "slot", format!("there is no slot {slot}"));
-        let slot = Slot::new(slot).ok_or_else(bad)?;
-        let row = self.catalog.locate_slot(slot).await.map_err(refusal)?;
+        let row = self.catalog.locate_slot(to_slot(slot)?).await.map_err(refusal)?;
         row.map(held_entry).ok_or_else(not_placed)
+    }
+
+    async fn locate_slots(&self, slots: &[u32]) -> Result<Vec<SlotEntry>, Refusal> {
+        let slots: BTreeSet<Slot> =
+            slots.iter().map(|slot| to_slot(*slot)).collect::<Result<_, _>>()?;
+        let slots: Vec<Slot> = slots.into_iter().collect();
+        let rows = self.catalog.locate_slots(&slots).await.map_err(refusal)?;
+        if rows.len() < slots.len() {
+            return Err(not_placed());
+        }
+        Ok(rows.into_iter().map(held_entry).collect())
     }
 
     async fn report(&self, report: ShardReport) -> Result<ShardReportAnswer, Refusal> {
@@ -132,6 +141,11 @@ impl CatalogService {
             reported: Vec::new(),
         }
     }
+}
+
+fn to_slot(slot: u32) -> Result<Slot, Refusal> {
+    let bad = || Refusal::of_field(Code::BadRequest, "slot", format!("there is no slot {slot}"));
+    Slot::new(slot).ok_or_else(bad)
 }
 
 fn check_text(field: &str, text: &str) -> Result<(), Refusal> {

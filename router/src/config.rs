@@ -4,7 +4,7 @@ use crate::coordinator::initial::InitialShards;
 use crate::router::Identity;
 use shardline_daemon::config::{Settings, TrustTexts};
 use shardline_domain::slot::Partitions;
-use shardline_wire::link::Trust;
+use shardline_wire::link::{Secret, Trust};
 use std::net::SocketAddr;
 
 /// Bus partitions; fixed for the topic's life.
@@ -26,6 +26,8 @@ pub struct Config {
     pub initial_shards: InitialShards,
     /// By which our processes know each other; None only while mistakes are collected.
     pub trust: Option<Trust>,
+    /// By which operators are known; None: by the cluster's secret.
+    pub admin_secret: Option<Secret>,
 }
 
 /// Where the catalog's database is. Not shown: a URL may hold a password.
@@ -83,6 +85,7 @@ impl Config {
             let trust = Trust::parse(&texts.secret, tls);
             trust.map_err(|error| settings.problem(error.setting(), error)).ok()
         });
+        let admin_secret = read_admin_secret(settings);
         Config {
             identity,
             listen,
@@ -97,6 +100,29 @@ impl Config {
             partitions,
             initial_shards,
             trust,
+            admin_secret,
+        }
+    }
+}
+
+/// On one's own machine the cluster's secret will do; elsewhere, who may change the cluster is not who
+/// may take part in it.
+fn read_admin_secret(settings: &mut Settings) -> Option<Secret> {
+    let text: Option<String> =
+        settings.optional("admin-secret", "by which operators (shardctl) are known");
+    let is_local = settings.peek("profile").is_none_or(|profile| profile == "local");
+    match text.filter(|text| !text.is_empty()) {
+        Some(text) => {
+            let secret = Secret::new(&text);
+            if secret.is_none() {
+                settings.problem("admin-secret", "it has characters other than visible ASCII");
+            }
+            secret
+        }
+        None if is_local => None,
+        None => {
+            settings.problem("admin-secret", "missing; only the profile local does without");
+            None
         }
     }
 }
@@ -122,6 +148,25 @@ mod tests {
         let trust = Trust::parse("password", None).expect("plain text");
         let shown = format!("{catalog:?} {trust:?}");
         assert!(!shown.contains("password"));
+    }
+
+    #[test]
+    fn operators_have_a_secret_of_their_own_but_on_ones_own_machine() {
+        let read = |args: &[&str]| {
+            let sources = Sources {
+                args: args.iter().map(|arg| (*arg).to_owned()).collect(),
+                env: Vec::new(),
+                read_file: |_| Ok(String::new()),
+            };
+            let mut settings = Settings::new("router", sources);
+            let config = Config::read(&mut settings);
+            let problems = settings.finish().expect_err("much is missing").to_string();
+            (config.admin_secret.is_some(), problems.contains("admin-secret"))
+        };
+        assert_eq!(read(&[]), (false, false));
+        assert_eq!(read(&["--profile", "prod"]), (false, true));
+        assert_eq!(read(&["--profile", "prod", "--admin-secret", "a"]), (true, false));
+        assert_eq!(read(&["--admin-secret", "a\nb"]), (false, true));
     }
 
     #[test]

@@ -8,13 +8,14 @@ use shardline_daemon::health::Health;
 use shardline_daemon::process::{self, Process};
 use shardline_domain::slot::Partitions;
 use shardline_router::admin::Admin;
-use shardline_router::catalog::{CatalogError, CatalogStore, migrate::Migrate};
+use shardline_router::catalog::{CatalogError, WholeCatalog, migrate::Migrate};
 use shardline_router::catalog_service::CatalogService;
 use shardline_router::config::{CatalogPlace, Config};
-use shardline_router::coordinator::Coordinator;
+use shardline_router::coordinator::{Coordinator, Reach};
+use shardline_router::operations::Operations;
 use shardline_router::router::{Outside, Router};
 use shardline_router::server::{self, Services};
-use shardline_wire::link::ShardLinks;
+use shardline_wire::link::{MoveLinks, ShardLinks};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
@@ -43,8 +44,14 @@ async fn start(config: Config, process: Process) -> anyhow::Result<()> {
         presence,
     };
     let router = Router::start(config.identity.clone(), partitions, outside, &lifecycle, &health);
+    let reach = Reach {
+        moves: Arc::new(MoveLinks::new(trust.clone())),
+        map: router.map.clone(),
+        partitions,
+    };
     let coordinator = Arc::new(Coordinator::new(
         catalog.clone(),
+        reach.clone(),
         &config.identity.id,
         rand::random(),
         config.initial_shards.0,
@@ -52,9 +59,21 @@ async fn start(config: Config, process: Process) -> anyhow::Result<()> {
     lifecycle.run("coordinator", coordinator.clone().run(lifecycle.token()));
 
     let catalog_service = Arc::new(CatalogService::new(catalog.clone(), router.clone()));
+    let operations = Operations::new(catalog.clone(), reach, coordinator.clone());
     let admin = Admin::new(catalog, router.clone(), router.clone(), coordinator, partitions);
+    let admin_secret = config.admin_secret.unwrap_or_else(|| {
+        warn!("no admin-secret: operators are known by the cluster's secret");
+        trust.secret().clone()
+    });
     let stopped = router.stopped();
-    let services = Services { router, catalog: catalog_service, admin: Arc::new(admin), trust };
+    let services = Services {
+        router,
+        catalog: catalog_service,
+        admin: Arc::new(admin),
+        operations: Arc::new(operations),
+        trust,
+        admin_secret,
+    };
     let failing = lifecycle.clone();
     lifecycle.run("server", async move {
         if let Err(error) = server::serve(listener, services, stopped).await {
@@ -65,7 +84,7 @@ async fn start(config: Config, process: Process) -> anyhow::Result<()> {
 }
 
 /// Waits for the catalog as long as it takes; the process is not ready meanwhile.
-async fn open_catalog(config: &Config, health: &Health) -> anyhow::Result<Arc<dyn CatalogStore>> {
+async fn open_catalog(config: &Config, health: &Health) -> anyhow::Result<Arc<dyn WholeCatalog>> {
     let migrate = if config.migrate { Migrate::Always } else { Migrate::IfEmpty };
     let ready = health.part("catalog");
     let mut backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(3));
@@ -89,7 +108,7 @@ async fn open_catalog(config: &Config, health: &Health) -> anyhow::Result<Arc<dy
     }
 }
 
-type Opened = Result<Arc<dyn CatalogStore>, CatalogError>;
+type Opened = Result<Arc<dyn WholeCatalog>, CatalogError>;
 
 /// # Errors
 /// If this binary is built without that database.
@@ -104,7 +123,7 @@ async fn open_once(place: &CatalogPlace, migrate: Migrate) -> anyhow::Result<Ope
 async fn mysql(url: &str, migrate: Migrate) -> anyhow::Result<Opened> {
     use shardline_router::catalog::mysql::MysqlCatalog;
     let opened = MysqlCatalog::open(url, migrate).await;
-    Ok(opened.map(|catalog| Arc::new(catalog) as Arc<dyn CatalogStore>))
+    Ok(opened.map(|catalog| Arc::new(catalog) as Arc<dyn WholeCatalog>))
 }
 
 #[cfg(not(feature = "mysql"))]
@@ -116,7 +135,7 @@ async fn mysql(_: &str, _: Migrate) -> anyhow::Result<Opened> {
 async fn sqlite(file: &str, migrate: Migrate) -> anyhow::Result<Opened> {
     use shardline_router::catalog::sqlite::SqliteCatalog;
     let opened = SqliteCatalog::open(file.as_ref(), migrate).await;
-    Ok(opened.map(|catalog| Arc::new(catalog) as Arc<dyn CatalogStore>))
+    Ok(opened.map(|catalog| Arc::new(catalog) as Arc<dyn WholeCatalog>))
 }
 
 #[cfg(not(feature = "sqlite"))]

@@ -48,6 +48,12 @@ shardline_daemon::metric_names! {
     LEADS = "shardline_router_leads";
     /// As the coordinator sees it: shards that nobody may write now.
     SHARDS_WITHOUT_WRITER = "shardline_router_shards_without_writer";
+    /// As the coordinator sees it: live moves of slots, by `phase`.
+    MOVES = "shardline_router_moves";
+    /// Rows that moves led by this router have copied.
+    MOVED_ROWS = "shardline_router_moved_rows_total";
+    /// How long writes to a slot waited at its flip, once for each slot.
+    WRITE_PAUSE_SECONDS = "shardline_router_write_pause_seconds";
 }
 
 /// Handles by op: looking one up by name costs more than the rest of a call's bookkeeping. Make it

@@ -1,8 +1,10 @@
 //! A router's network face: one port for conn-nodes, shard-nodes and shardctl.
 
-use shardline_wire::admin::AdminApi;
+use shardline_wire::admin::{AdminApi, Operations};
 use shardline_wire::call::{Catalog, RouterAccept};
-use shardline_wire::link::{AdminServer, CatalogServer, RouterServer, Trust};
+use shardline_wire::link::{
+    AdminServer, CatalogServer, OperationsServer, RouterServer, Secret, Trust,
+};
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,7 +21,10 @@ pub struct Services {
     pub router: Arc<dyn RouterAccept>,
     pub catalog: Arc<dyn Catalog>,
     pub admin: Arc<dyn AdminApi>,
+    pub operations: Arc<dyn Operations>,
     pub trust: Trust,
+    /// Of operators.
+    pub admin_secret: Secret,
 }
 
 /// Serves until `stop`, then ends the streams and lets calls finish for a moment.
@@ -28,7 +33,7 @@ pub async fn serve(
     services: Services,
     stop: CancellationToken,
 ) -> io::Result<()> {
-    let Services { router, catalog, admin, trust } = services;
+    let Services { router, catalog, admin, operations, trust, admin_secret } = services;
     if let Ok(address) = listener.local_addr() {
         info!(%address, "listens for conn-nodes, shard-nodes and shardctl");
     }
@@ -38,7 +43,8 @@ pub async fn serve(
         .map_err(io::Error::other)?
         .add_service(RouterServer::service(router, &trust, stop.clone()))
         .add_service(CatalogServer::service(catalog, &trust))
-        .add_service(AdminServer::service(admin, &trust))
+        .add_service(AdminServer::service(admin, &Trust::new(admin_secret.clone(), None)))
+        .add_service(OperationsServer::service(operations, &admin_secret))
         .serve_with_incoming_shutdown(incoming, stop.clone().cancelled_owned());
     let overdue = async {
         stop.cancelled().await;

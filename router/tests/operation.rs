@@ -9,9 +9,9 @@ use shardline_domain::slot::{Epoch, Partitions, Slot};
 use shardline_router::admin::{Admin, ConnNodes};
 use shardline_router::catalog::migrate::Migrate;
 use shardline_router::catalog::sqlite::SqliteCatalog;
-use shardline_router::catalog::{CatalogStore, Router};
+use shardline_router::catalog::{CatalogStore, Router, WholeCatalog};
 use shardline_router::catalog_service::{CatalogService, Route};
-use shardline_router::coordinator::Coordinator;
+use shardline_router::coordinator::{Coordinator, Reach};
 use shardline_wire::admin::AdminApi;
 use shardline_wire::call::{Catalog, Outcome};
 use shardline_wire::internal::call::Op;
@@ -20,6 +20,7 @@ use shardline_wire::internal::{
     Call, LanePosition, ListNodesRequest, ListShardsRequest, ListSlotsRequest, NameView,
     ShardReport, WhereRequest, WriterRequest,
 };
+use shardline_wire::link::{MoveLinks, Trust};
 use shardline_wire::refusal::{Code, Refusal};
 use std::sync::Arc;
 use std::time::Duration;
@@ -41,13 +42,19 @@ impl Place {
     }
 
     /// As another process would open it.
-    async fn open(&self) -> Arc<dyn CatalogStore> {
+    async fn open(&self) -> Arc<dyn WholeCatalog> {
         let file = self.folder.path().join("catalog.db");
         Arc::new(SqliteCatalog::open(&file, Migrate::IfEmpty).await.expect("the catalog opens"))
     }
 
     async fn coordinator(&self, router: &str, run: u64) -> (Arc<Coordinator>, Lifecycle) {
-        let coordinator = Coordinator::new(self.open().await, router, run, shares());
+        let trust = Trust::parse("secret", None).expect("plain text");
+        let reach = Reach {
+            moves: Arc::new(MoveLinks::new(trust)),
+            map: Arc::default(),
+            partitions: Partitions::new(64).expect("a power of two"),
+        };
+        let coordinator = Coordinator::new(self.open().await, reach, router, run, shares());
         let (coordinator, lifecycle) = (Arc::new(coordinator), Lifecycle::new());
         lifecycle.run("coordinator", coordinator.clone().run(lifecycle.token()));
         (coordinator, lifecycle)

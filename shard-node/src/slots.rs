@@ -291,12 +291,10 @@ impl Slots {
         Ok(())
     }
 
-    /// Asks about slots without anyone waiting; answers that come are heard.
+    /// Asks about slots by one question: writes may wait for the answer.
     pub(crate) async fn ask_all(&self, slots: &[Slot]) -> Result<(), Refusal> {
-        let asked = slots.iter().copied();
-        let asked = asked.map(|slot| self.catalog.locate_slot(slot.get().into()));
-        let answers: Vec<_> = stream::iter(asked).buffered(ASKED_AT_ONCE).collect().await;
-        let entries = answers.into_iter().collect::<Result<Vec<_>, _>>()?;
+        let numbers: Vec<u32> = slots.iter().map(|slot| slot.get().into()).collect();
+        let entries = self.catalog.locate_slots(&numbers).await?;
         self.learn(&entries).await.map_err(|error| refusals::store(&error))
     }
 

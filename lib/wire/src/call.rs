@@ -137,6 +137,15 @@ pub trait Catalog: Send + Sync {
 
     async fn locate_slot(&self, slot: u32) -> Result<internal::SlotEntry, Refusal>;
 
+    /// Many slots, each as `locate_slot` answers, by number: one question, while writes may wait.
+    async fn locate_slots(&self, slots: &[u32]) -> Result<Vec<internal::SlotEntry>, Refusal> {
+        let mut entries = Vec::with_capacity(slots.len());
+        for slot in slots {
+            entries.push(self.locate_slot(*slot).await?);
+        }
+        Ok(entries)
+    }
+
     async fn report(
         &self,
         report: internal::ShardReport,

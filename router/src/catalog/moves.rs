@@ -49,6 +49,9 @@ pub trait MoveStore: Send + Sync {
         id: MoveId,
     ) -> Result<Option<(MoveRow, Vec<MovingSlot>)>, CatalogError>;
 
+    /// Which slots are held, and by what. A plain read.
+    async fn holds(&self) -> Result<Vec<(Slot, MoveId)>, CatalogError>;
+
     /// A move's journal, in order.
     async fn journal(&self, id: MoveId) -> Result<Vec<Step>, CatalogError>;
 
@@ -246,6 +249,16 @@ pub(super) fn moving_slots(
 
 /// n, at_ms, from_phase, to_phase, attempt, term, detail
 pub(super) type StepColumns = (u32, i64, Option<u8>, u8, u32, u64, String);
+
+/// From (slot, move).
+pub(super) fn holds(rows: Vec<(u32, u64)>) -> Result<Vec<(Slot, MoveId)>, CatalogError> {
+    let hold = |(number, id): (u32, u64)| {
+        let slot = Slot::new(number)
+            .ok_or_else(|| CatalogError::Corrupt(format!("slot {number} is held")))?;
+        Ok((slot, MoveId(id)))
+    };
+    rows.into_iter().map(hold).collect()
+}
 
 pub(super) fn step(columns: StepColumns) -> Result<Step, CatalogError> {
     let (number, at_ms, from, to, attempt, term, detail) = columns;

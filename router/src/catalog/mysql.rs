@@ -156,6 +156,39 @@ impl CatalogStore for MysqlCatalog {
         self.sessions.run(step).await
     }
 
+    async fn locate_slots(&self, slots: &[Slot]) -> Result<Vec<HeldSlot>, CatalogError> {
+        // In one order, whoever locks them.
+        let mut slots: Vec<u16> = slots.iter().map(|slot| slot.get()).collect();
+        slots.sort_unstable();
+        let slots: &Vec<Value> = &slots.into_iter().map(Value::from).collect();
+        let step = |mut tx: Tx| async move {
+            let (mut rows, mut holds) = (Vec::new(), Vec::new());
+            for part in slots.chunks(ROWS_PER_INSERT) {
+                let marks = vec!["?"; part.len()].join(", ");
+                let sql = format!(
+                    "SELECT slot, shard, epoch FROM slots WHERE slot IN ({marks}) \
+                    ORDER BY slot LOCK IN SHARE MODE"
+                );
+                let of_part: Vec<(u32, u32, u64)> =
+                    tx.exec(sql, Params::Positional(part.to_vec())).await?;
+                rows.extend(of_part);
+            }
+            for part in slots.chunks(ROWS_PER_INSERT) {
+                let marks = vec!["?"; part.len()].join(", ");
+                let sql = format!(
+                    "SELECT h.slot, m.move, m.attempt, m.phase, m.source, m.target \
+                    FROM holds h STRAIGHT_JOIN moves m ON m.move = h.move \
+                    WHERE h.slot IN ({marks}) LOCK IN SHARE MODE"
+                );
+                let of_part: Vec<HeldColumns> =
+                    tx.exec(sql, Params::Positional(part.to_vec())).await?;
+                holds.extend(of_part);
+            }
+            Ok((tx, held_slots(rows, holds)?))
+        };
+        self.sessions.run(step).await
+    }
+
     async fn acquire_writer(&self, bid: &WriterBid) -> Result<WriterGrant, CatalogError> {
         let step = |mut tx: Tx| async move {
             let lease = writer(&mut tx, bid.shard).await?;

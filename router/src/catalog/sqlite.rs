@@ -195,6 +195,23 @@ impl CatalogStore for SqliteCatalog {
         .await
     }
 
+    async fn locate_slots(&self, slots: &[Slot]) -> Result<Vec<HeldSlot>, CatalogError> {
+        let slots = slots.to_vec();
+        self.run(move |tx| {
+            let mut read = tx.prepare("SELECT slot, shard, epoch FROM slots WHERE slot = ?")?;
+            let mut rows = Vec::with_capacity(slots.len());
+            for slot in slots {
+                let row: Option<(u32, u32, u64)> =
+                    read.query_row([slot.get()], |row| row.try_into()).optional()?;
+                rows.extend(row);
+            }
+            let sql = "SELECT h.slot, m.move, m.attempt, m.phase, m.source, m.target \
+                FROM holds h JOIN moves m ON m.move = h.move";
+            held_slots(rows, all(tx, sql, [], |row| row.try_into())?)
+        })
+        .await
+    }
+
     async fn acquire_writer(&self, bid: &WriterBid) -> Result<WriterGrant, CatalogError> {
         let bid = bid.clone();
         self.run(move |tx| {

@@ -10,8 +10,10 @@ use std::time::Duration;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-/// How often the catalog is asked, and deadlines are looked at, while something waits.
-const LOOK_EVERY: Duration = Duration::from_millis(50);
+/// How often the catalog is asked, and deadlines are looked at, while something waits. A slot that
+/// flipped on another router's word is known here about this much later: it is a part of the pause of
+/// whoever writes to it, and lasts no longer than that pause.
+const LOOK_EVERY: Duration = Duration::from_millis(10);
 
 impl Requests {
     /// Runs until `stop`; then refuses whatever still waits.
@@ -19,6 +21,8 @@ impl Requests {
         let mut answered = self.map.answered();
         let mut waits_for_map = false;
         let mut has_deadlines = false;
+        // A time, not a pause after the latest wake-up: what parks at a high rate must not put it off.
+        let mut next_look = Instant::now();
         while !stop.is_cancelled() {
             let idle = !waits_for_map && !has_deadlines;
             tokio::select! {
@@ -26,11 +30,13 @@ impl Requests {
                 () = self.work.notified() => {}
                 // Its sender lives in the map: it cannot be closed.
                 _ = answered.changed(), if waits_for_map => {}
-                () = tokio::time::sleep(LOOK_EVERY), if !idle => {
-                    if waits_for_map {
-                        self.map.ask();
-                    }
+                () = tokio::time::sleep_until(next_look), if !idle => {}
+            }
+            if next_look <= Instant::now() {
+                if waits_for_map {
+                    self.map.ask();
                 }
+                next_look = Instant::now() + LOOK_EVERY;
             }
             let polled = *answered.borrow_and_update();
             let now = Instant::now();

@@ -63,6 +63,37 @@ async fn writes_of_a_moving_slot_are_stored_in_their_order_by_its_new_shard() {
     world.stop().await;
 }
 
+/// Each that is parked wakes the one that releases: that must not put off its look at the map.
+#[tokio::test(start_paused = true)]
+async fn writes_go_on_soon_after_a_flip_however_many_arrive() {
+    let world = World::new();
+    let router = world.start("a").await;
+    let node = world.node(&router, "n").await;
+    world.shards.at("one").put(SLOT, Held::Frozen(2));
+    let mut waiting = submit(&node, 0..1);
+    for number in 1..100 {
+        waiting.extend(submit(&node, number..number + 1));
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    world.shards.at("one").give_away(SLOT);
+    world.shards.at("two").put(SLOT, Held::Owned(3));
+    world.catalog.put_slot(SLOT, 2, 3);
+    let flipped = Instant::now();
+    for number in 100..160 {
+        waiting.extend(submit(&node, number..number + 1));
+        tokio::time::sleep(Duration::from_millis(1)).await;
+        if !world.shards.stored.lock().is_empty() {
+            break;
+        }
+    }
+    let late = flipped.elapsed();
+    assert!(late < Duration::from_millis(30), "{late:?}");
+    for outcome in outcomes(waiting).await {
+        assert!(outcome.is_ok(), "{outcome:?}");
+    }
+    world.stop().await;
+}
+
 #[tokio::test(start_paused = true)]
 async fn writes_refused_for_an_old_map_go_again_in_order() {
     let world = World::new();

@@ -7,8 +7,8 @@ use crate::call::{Catalog, Outcome};
 use crate::internal::catalog_service_client::CatalogServiceClient;
 use crate::internal::catalog_service_server::{CatalogService, CatalogServiceServer};
 use crate::internal::{
-    Call, LocateSlotRequest, OwnedSlotsAnswer, OwnedSlotsRequest, Reply, ShardReport,
-    ShardReportAnswer, SlotEntry, WriterLease, WriterRequest,
+    Call, LocateSlotRequest, LocateSlotsRequest, OwnedSlotsAnswer, OwnedSlotsRequest, Reply,
+    ShardReport, ShardReportAnswer, SlotEntry, WriterLease, WriterRequest,
 };
 use crate::refusal::{Code, Refusal};
 use async_trait::async_trait;
@@ -125,6 +125,17 @@ impl Catalog for CatalogClient {
         .await
     }
 
+    async fn locate_slots(&self, slots: &[u32]) -> Result<Vec<SlotEntry>, Refusal> {
+        let answer: OwnedSlotsAnswer = self
+            .ask(ANSWER_TIME_MAX, |mut client| {
+                let slots = slots.to_vec();
+                let request = self.request(LocateSlotsRequest { slots }, ANSWER_TIME_MAX);
+                async move { client.locate_slots(request).await }
+            })
+            .await?;
+        Ok(answer.slots)
+    }
+
     async fn report(&self, report: ShardReport) -> Result<ShardReportAnswer, Refusal> {
         self.ask(ANSWER_TIME_MAX, |mut client| {
             let request = self.request(report.clone(), ANSWER_TIME_MAX);
@@ -188,6 +199,14 @@ impl CatalogService for CatalogServer {
     ) -> Result<Response<SlotEntry>, Status> {
         let entry = self.catalog.locate_slot(request.into_inner().slot).await;
         entry.map(Response::new).map_err(to_status)
+    }
+
+    async fn locate_slots(
+        &self,
+        request: Request<LocateSlotsRequest>,
+    ) -> Result<Response<OwnedSlotsAnswer>, Status> {
+        let slots = self.catalog.locate_slots(&request.into_inner().slots).await;
+        slots.map(|slots| Response::new(OwnedSlotsAnswer { slots })).map_err(to_status)
     }
 
     async fn report(

@@ -64,6 +64,11 @@ impl Trust {
         }
     }
 
+    /// The secret alone.
+    pub fn secret(&self) -> &Secret {
+        &self.secret
+    }
+
     pub(super) fn guard(&self) -> impl Interceptor + Clone + use<> {
         self.secret.guard()
     }

@@ -82,6 +82,14 @@ pub async fn a_slot_is_never_held_twice(a: &Store, b: &Store) {
     assert_eq!((held.phase, held.attempt), (Phase::Planned, Attempt::FIRST));
     assert_eq!((held.source, held.target), (ShardId(0), ShardId(1)));
 
+    let asked = [slot(9), slot(2), slot(0)];
+    let located = b.locate_slots(&asked).await.expect("an answer");
+    let mut each = Vec::new();
+    for number in [0, 2, 9] {
+        each.extend(b.locate_slot(slot(number)).await.expect("an answer"));
+    }
+    assert_eq!(located, each, "by number, as each alone");
+
     let both = [new_move(&[4]), new_move(&[6, 2])];
     let reason = not_as_expected(b.create_moves(term, None, &both).await);
     assert_eq!(reason, NotAsExpected::Held { slot: slot(2) });

@@ -6,7 +6,7 @@ use super::{MysqlCatalog, ROWS_PER_INSERT, check_leader, counter, now_ms, set_co
 use crate::catalog::CatalogError;
 use crate::catalog::moves::{
     Course, MOVE_COLUMNS, MoveColumns, MoveRow, MoveStore, NewMove, Step, StepColumns, Which, cut,
-    may_hold, millis, move_row, moving_slots, no_move, reversed, step, stepped,
+    holds, may_hold, millis, move_row, moving_slots, no_move, reversed, step, stepped,
 };
 use crate::catalog::rows::slot_row;
 use async_trait::async_trait;
@@ -204,6 +204,15 @@ impl MoveStore for MysqlCatalog {
         id: MoveId,
     ) -> Result<Option<(MoveRow, Vec<MovingSlot>)>, CatalogError> {
         let run = |mut db: Conn| async move { find(&mut db, id, "").await };
+        self.sessions.read(run).await
+    }
+
+    async fn holds(&self) -> Result<Vec<(Slot, MoveId)>, CatalogError> {
+        let run = |mut db: Conn| async move {
+            let rows: Vec<(u32, u64)> =
+                db.query("SELECT slot, move FROM holds ORDER BY slot").await?;
+            Ok(holds(rows)?)
+        };
         self.sessions.read(run).await
     }
 

@@ -4,7 +4,7 @@ use super::{SqliteCatalog, all, check_leader, counter, now_ms, set_counter};
 use crate::catalog::CatalogError;
 use crate::catalog::moves::{
     Course, MOVE_COLUMNS, MoveColumns, MoveRow, MoveStore, NewMove, Step, StepColumns, Which, cut,
-    may_hold, millis, move_row, moving_slots, no_move, reversed, step, stepped,
+    holds, may_hold, millis, move_row, moving_slots, no_move, reversed, step, stepped,
 };
 use crate::catalog::rows::slot_row;
 use async_trait::async_trait;
@@ -163,6 +163,14 @@ impl MoveStore for SqliteCatalog {
         id: MoveId,
     ) -> Result<Option<(MoveRow, Vec<MovingSlot>)>, CatalogError> {
         self.run(move |tx| find(tx, id)).await
+    }
+
+    async fn holds(&self) -> Result<Vec<(Slot, MoveId)>, CatalogError> {
+        self.run(|tx| {
+            let sql = "SELECT slot, move FROM holds ORDER BY slot";
+            holds(all(tx, sql, [], |row| row.try_into())?)
+        })
+        .await
     }
 
     async fn journal(&self, id: MoveId) -> Result<Vec<Step>, CatalogError> {
