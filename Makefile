@@ -1,5 +1,5 @@
 # The front door. Recipes are one or two lines; logic lives in tools and scripts.
-.PHONY: help run cluster cluster-status cluster-stop services services-stop test verify fix bench
+.PHONY: help run cluster cluster-status cluster-stop demo-rebalance services services-stop test verify fix bench
 
 help: ## what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
@@ -16,6 +16,9 @@ cluster-status: ## what runs where
 
 cluster-stop: ## end it; data stays
 	deploy/local/cluster.sh stop
+
+demo-rebalance: ## a shard comes and goes while people talk, with a proof that nothing was lost
+	deploy/local/demo-rebalance.sh
 
 services: ## the real servers that tests need
 	deploy/local/services.sh start mysql mariadb kafka redis

@@ -19,7 +19,14 @@ NAMES=(router-1 router-2)
 for ((shard = 0; shard < SHARDS; shard++)); do
     NAMES+=("shard-node-$shard")
 done
+# Shards that were added since, one number a line.
+ADDED=$CLUSTER/added-shards
+while read -r shard; do
+    NAMES+=("shard-node-$shard")
+done < <(cat "$ADDED" 2>/dev/null || true)
 NAMES+=(conn-node-1 conn-node-2)
+# Beyond it the ports of shard-nodes would reach those of operations.
+SHARD_NUMBER_MAX=70
 
 # shellcheck source=deploy/local/process.sh
 source "$LOCAL/process.sh"
@@ -35,6 +42,11 @@ usage: [DB=mysql|mariadb] [SHARDS=2] cluster.sh VERB
   status           what runs where
   pids             NAME=PID of what runs, servers included
   database-url     where its database server is
+  add-shard N      makes a database for shard N and starts its shard-node; it joins by: ctl shard add
+  remove-shard N   stops the shard-node of a shard that was removed; its database stays
+  next-shard       the lowest number that no shard-node has
+  address NAME     where a process listens
+  ctl ARGUMENTS... shardctl, asking this cluster
 EOF
     exit 2
 }
@@ -122,8 +134,71 @@ start_processes() {
         launch_process "$name"
     done
     for name; do
-        await_process "$name"
+        if is_added "$name"; then await_listening "$name"; else await_process "$name"; fi
     done
+}
+
+is_added() { [[ $1 == shard-node-* ]] && grep -qx "${1##*-}" "$ADDED" 2>/dev/null; }
+
+# A shard-node whose shard has not joined answers those who ask who it is, and is not ready.
+await_listening() {
+    local name=$1 began=$SECONDS
+    while port_is_free "$(listen_port "$name")"; do
+        if [[ -f $(folder_of "$name")/pid || $((SECONDS - began)) -gt 5 ]] && ! runs "$name"; then
+            show_log "$name"
+            fail "$name: ended instead of starting"
+        fi
+        if ((SECONDS - began > 60)); then
+            show_log "$name"
+            fail "$name: does not listen"
+        fi
+        sleep 0.1
+    done
+    say "$name: listens at 127.0.0.1:$(listen_port "$name"), operations at 127.0.0.1:$(operations_port "$name")"
+}
+
+is_shard_number() { [[ $1 =~ ^(0|[1-9][0-9]?)$ ]] && (($1 <= SHARD_NUMBER_MAX)); }
+
+next_shard() {
+    local shard=0
+    while [[ " ${NAMES[*]} " == *" shard-node-$shard "* ]]; do
+        shard=$((shard + 1))
+    done
+    echo "$shard"
+}
+
+# Recorded first: what may run is known to stop and status.
+add_shard() {
+    local shard=$1 name=shard-node-$1
+    is_shard_number "$shard" || fail "a shard's number is from 0 to $SHARD_NUMBER_MAX"
+    if [[ " ${NAMES[*]} " != *" $name "* ]]; then
+        echo "$shard" >>"$ADDED"
+        eval "${name}_patience() { echo 30; }"
+    fi
+    settings
+    start_processes "$name"
+    say "it joins by: deploy/local/cluster.sh ctl shard add 127.0.0.1:$(listen_port "$name")"
+}
+
+remove_shard() {
+    local shard=$1 name=shard-node-$1 states
+    is_added "$name" || fail "shard $shard was not added; those that were: $(paste -sd ' ' "$ADDED" 2>/dev/null)"
+    # A shard that still has slots must keep its node.
+    states=$(ctl shard list --json) || fail "routers do not say whether shard $shard was removed"
+    if ! awk -v shard="$shard" '
+        /"shard":/ { number = $2 + 0 } /"state":/ { state = $2 }
+        /^    }/ { if (number == shard && state !~ /removed/) found = 1 }
+        END { exit found }' <<<"$states"; then
+        fail "shard $shard is part of the cluster; first: ctl shard drain $shard, ctl rebalance, ctl shard remove $shard"
+    fi
+    stop_one "$name"
+    grep -vx "$shard" "$ADDED" >"$ADDED.new" || true
+    mv "$ADDED.new" "$ADDED"
+}
+
+ctl() {
+    SHARDCTL_ROUTER=127.0.0.1:$(listen_port router-1),127.0.0.1:$(listen_port router-2) \
+        SHARDLINE_SECRET=$(secret) "$BIN/shardctl" "$@"
 }
 
 await_process() {
@@ -157,7 +232,7 @@ done
 start() {
     if [[ ${SHARDLINE_BUILD:-yes} == yes ]]; then
         (cd "$REPO" && cargo build --release --locked \
-            -p shardline-router -p shardline-shard-node -p shardline-conn-node -p shardctl -p shardline-talk -p shardline-load)
+            -p shardline-router -p shardline-shard-node -p shardline-conn-node -p shardctl -p shardline-talk -p shardline-load -p shardline-history)
     fi
     database >"$CLUSTER/database.new"
     mv "$CLUSTER/database.new" "$CLUSTER/database"
@@ -169,7 +244,7 @@ cluster: ready. Two people on different conn-nodes:
   $BIN/talk --server http://127.0.0.1:$(listen_port conn-node-1) --name alice
   $BIN/talk --server http://127.0.0.1:$(listen_port conn-node-2) --name bob
 and the operator's view:
-  $BIN/shardctl --router 127.0.0.1:$(listen_port router-1) --secret "\$(cat $CLUSTER/secret)" shard list
+  deploy/local/cluster.sh ctl shard list
 EOF
 }
 
@@ -199,6 +274,21 @@ main() {
     [[ -n $verb ]] || usage
     shift
     mkdir -p "$CLUSTER" "$RUN"
+    case $verb in
+        add-shard | remove-shard)
+            [[ $# == 1 ]] || usage
+            "${verb/-/_}" "$1"
+            return
+            ;;
+        next-shard)
+            next_shard
+            return
+            ;;
+        ctl)
+            ctl "$@"
+            return
+            ;;
+    esac
     for name; do
         [[ " ${NAMES[*]} " == *" $name "* ]] || fail "there is no process '$name', only: ${NAMES[*]}"
     done
@@ -228,6 +318,11 @@ main() {
             ;;
         status) status ;;
         pids) pids ;;
+        address)
+            for name; do
+                echo "127.0.0.1:$(listen_port "$name")"
+            done
+            ;;
         database-url)
             settings
             echo "$SHARDLINE_DATABASE_URL"
