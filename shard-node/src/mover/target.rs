@@ -11,6 +11,7 @@ use super::orders::Order;
 use super::part::Part;
 use crate::store::{CursorRow, MoveFence, SlotState, TransferError};
 use compare::Verdict;
+use parking_lot::Mutex;
 use shardline_daemon::backoff::Backoff;
 use shardline_daemon::clock::Stopwatch;
 use shardline_domain::placement::transfer::{Attempt, Task, is_close};
@@ -91,8 +92,10 @@ pub(super) struct Work<'a> {
     part: &'a Part,
     attempt: Option<Attempt>,
     peer: Option<(String, Arc<dyn Moves>)>,
-    throttle: Throttle,
-    memory: Memory,
+    throttle: Mutex<Throttle>,
+    /// For which the copy was held back in the present round: it says nothing about the difference.
+    held_back: Mutex<Duration>,
+    memory: Mutex<Memory>,
 }
 
 #[derive(Default)]
@@ -132,8 +135,9 @@ impl<'a> Work<'a> {
             part,
             attempt: None,
             peer: None,
-            throttle: Throttle::new(),
-            memory: Memory::default(),
+            throttle: Mutex::new(Throttle::new()),
+            held_back: Mutex::default(),
+            memory: Mutex::default(),
         }
     }
 
@@ -141,7 +145,7 @@ impl<'a> Work<'a> {
     async fn step(&mut self, order: &Order) -> Result<Option<Duration>, Halt> {
         if self.attempt != Some(order.attempt) {
             self.attempt = Some(order.attempt);
-            self.memory = Memory::default();
+            *self.memory.lock() = Memory::default();
         }
         match order.task {
             Task::Copy | Task::Verify | Task::Settle => {
@@ -185,11 +189,14 @@ impl<'a> Work<'a> {
         let caught_up = self.catch_up(order).await?;
         let CaughtUp { count, took, frozen, .. } = caught_up;
         let close = is_close(count, took);
-        let shrinks = self.memory.last_count.is_none_or(|last| count < last);
-        self.memory.last_count = Some(count);
-        let compares = order.task != Task::Copy || self.memory.compared;
+        let (shrinks, compared) = {
+            let mut memory = self.memory.lock();
+            let last = memory.last_count.replace(count);
+            (last.is_none_or(|last| count < last), memory.compared)
+        };
+        let compares = order.task != Task::Copy || compared;
         let verdict = if compares { self.compare(order, frozen).await? } else { Verdict::Open };
-        let verified = self.memory.compared;
+        let verified = self.memory.lock().compared;
         self.part.proceed(order, |progress, counts| {
             progress.copied = true;
             progress.close_rounds = if close { progress.close_rounds.saturating_add(1) } else { 0 };
@@ -222,34 +229,42 @@ impl<'a> Work<'a> {
     async fn catch_up(&mut self, order: &Order) -> Result<CaughtUp, Halt> {
         let peer = self.peer(order);
         let stopwatch = Stopwatch::start();
-        let known = if self.memory.complete { self.memory.seen } else { self.memory.begun };
+        *self.held_back.lock() = Duration::ZERO;
+        let known = {
+            let memory = self.memory.lock();
+            if memory.complete { memory.seen } else { memory.begun }
+        };
         let request =
             || ChangedRequest { scope: Some(order.scope()), process: known.0, mark: known.1 };
         let answer = again(|| peer.changed(request())).await?;
         let seen = (answer.process, answer.mark);
         if answer.forgotten {
-            let steps = std::mem::take(&mut self.memory.steps);
-            self.memory = Memory { steps, begun: seen, ..Memory::default() };
+            let mut memory = self.memory.lock();
+            let steps = std::mem::take(&mut memory.steps);
+            *memory = Memory { steps, begun: seen, ..Memory::default() };
+            drop(memory);
             self.part.proceed(order, |progress, counts| {
                 progress.verified = false;
                 progress.close_rounds = 0;
                 (counts.entities, counts.entities_total) = (0, 0);
             });
         }
-        let mut throttled = Duration::ZERO;
         let mut count = 0;
-        if !self.memory.complete {
-            count += self.copy_all(order, &*peer, &mut throttled).await?;
+        let complete = self.memory.lock().complete;
+        if !complete {
+            count += self.copy_all(order, &*peer).await?;
         }
         let cursors: Vec<CursorRow> = answer.cursors.iter().map(cursor_in).collect();
         let changed = (answer.entities.as_slice(), cursors.as_slice());
-        count += self.copy_changed(order, &*peer, changed, &mut throttled).await?;
-        self.memory.seen = seen;
-        self.memory.complete = true;
-        if DIRTY_MAX < self.memory.dirty.len() + self.memory.cursors.len() {
-            self.memory.compared = false;
+        count += self.copy_changed(order, &*peer, changed).await?;
+        let mut memory = self.memory.lock();
+        memory.seen = seen;
+        memory.complete = true;
+        if DIRTY_MAX < memory.dirty.len() + memory.cursors.len() {
+            memory.compared = false;
         }
-        let took = stopwatch.elapsed().saturating_sub(throttled);
+        drop(memory);
+        let took = stopwatch.elapsed().saturating_sub(*self.held_back.lock());
         Ok(CaughtUp { count, took, frozen: answer.frozen })
     }
 

@@ -86,7 +86,7 @@ impl Driver {
         let stopwatch = Stopwatch::start();
         while self.present().phase != phase {
             assert!(
-                stopwatch.elapsed() < Duration::from_secs(60),
+                stopwatch.elapsed() < Duration::from_secs(180),
                 "{:?}: {:?} {:?}",
                 self.present(),
                 self.source,

@@ -5,4 +5,5 @@ mod crashes;
 mod driver;
 mod people;
 mod scenes;
+mod servers;
 mod world;

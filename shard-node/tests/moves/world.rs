@@ -10,6 +10,7 @@ use shardline_domain::id::{EntityId, ShardId};
 use shardline_domain::placement::transfer::{Entry, Move, MoveId};
 use shardline_domain::slot::{Epoch, Slot};
 use shardline_shard_node::store::Store;
+use shardline_shard_node::store::mysql::{MySqlStore, Options, create_database};
 use shardline_shard_node::store::sqlite::SqliteStore;
 use shardline_shard_node::{Config, ShardNode};
 use shardline_wire::call::{Catalog, Done, Outcome, Shard};
@@ -62,6 +63,37 @@ impl Map {
     }
 }
 
+/// Where the shards' databases are.
+pub(crate) enum Place {
+    Folder(tempfile::TempDir),
+    /// A server, and what the names of the databases begin with.
+    Server(String, String),
+}
+
+impl Place {
+    pub(crate) fn url(&self, shard: u32) -> Option<String> {
+        match self {
+            Place::Folder(_) => None,
+            Place::Server(server, name) => Some(format!("{server}/{name}_{shard}")),
+        }
+    }
+
+    async fn open(&self, shard: u32) -> Arc<dyn Store> {
+        match (self, self.url(shard)) {
+            (_, Some(url)) => {
+                create_database(&url).await.expect("the test's user may make databases");
+                let store = MySqlStore::open(&Options::new(&url)).await;
+                Arc::new(store.expect("the database opens"))
+            }
+            (Place::Folder(dir), None) => {
+                let file = dir.path().join(format!("shard-{shard}.db"));
+                Arc::new(SqliteStore::open(&file).await.expect("the file opens"))
+            }
+            (Place::Server(..), None) => unreachable!("a server has addresses"),
+        }
+    }
+}
+
 struct Running {
     node: Arc<ShardNode>,
     store: Arc<dyn Store>,
@@ -72,7 +104,7 @@ pub(crate) struct World {
     pub(crate) map: Mutex<Map>,
     nodes: Mutex<HashMap<u32, Running>>,
     bus: Arc<MemoryBus>,
-    dir: tempfile::TempDir,
+    place: Place,
     /// Every so many answers between shard-nodes, and to the coordinator, one is lost; 0: none.
     pub(crate) loses: AtomicU64,
     answers: AtomicU64,
@@ -80,6 +112,10 @@ pub(crate) struct World {
 
 impl World {
     pub(crate) async fn start() -> Arc<World> {
+        World::start_in(Place::Folder(tempfile::tempdir().expect("a temporary directory"))).await
+    }
+
+    pub(crate) async fn start_in(place: Place) -> Arc<World> {
         let bus = Arc::new(MemoryBus::new());
         bus.ensure_topic(PARTITIONS).await.expect("a topic");
         let map =
@@ -88,7 +124,7 @@ impl World {
             map: Mutex::new(map),
             nodes: Mutex::default(),
             bus,
-            dir: tempfile::tempdir().expect("a temporary directory"),
+            place,
             loses: AtomicU64::new(0),
             answers: AtomicU64::new(0),
         });
@@ -99,9 +135,7 @@ impl World {
     }
 
     pub(crate) async fn start_shard(self: &Arc<World>, shard: u32) {
-        let file = self.dir.path().join(format!("shard-{shard}.db"));
-        let store: Arc<dyn Store> =
-            Arc::new(SqliteStore::open(&file).await.expect("the file opens"));
+        let store = self.place.open(shard).await;
         let lifecycle = Lifecycle::new();
         let config = Config::new(shard, format!("node-{shard}"), address(shard))
             .with_lanes(2)

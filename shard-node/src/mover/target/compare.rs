@@ -12,7 +12,6 @@ use shardline_domain::slot::Slot;
 use shardline_wire::internal::{DigestsRequest, HeadsRequest};
 use shardline_wire::moves::Moves;
 use std::collections::BTreeSet;
-use std::time::Duration;
 
 /// Entities compared by one question.
 const COMPARED_AT_ONCE: usize = 64;
@@ -38,11 +37,13 @@ enum Found {
 impl Work<'_> {
     pub(super) async fn compare(&mut self, order: &Order, frozen: bool) -> Result<Verdict, Halt> {
         let peer = self.peer(order);
-        if !self.memory.compared {
+        let compared = self.memory.lock().compared;
+        if !compared {
             self.mark_all(order, &*peer).await?;
         }
         let dirty: Vec<Wanted> = self
             .memory
+            .lock()
             .dirty
             .iter()
             .map(|(entity, dirty)| Wanted { entity: *entity, since: dirty.since })
@@ -50,28 +51,31 @@ impl Work<'_> {
         let mut different = Vec::new();
         for wanted in dirty.chunks(COMPARED_AT_ONCE) {
             self.goes_on(order)?;
-            for (wanted, found) in self.compare_some(order, &*peer, wanted, frozen).await? {
+            let compared = self.compare_some(order, &*peer, wanted, frozen).await?;
+            let mut memory = self.memory.lock();
+            for (wanted, found) in compared {
                 match found {
                     Found::Equal => {
-                        self.memory.dirty.remove(&wanted.entity);
-                        self.memory.suspects.remove(&wanted.entity);
+                        memory.dirty.remove(&wanted.entity);
+                        memory.suspects.remove(&wanted.entity);
                     }
                     Found::Moved => {
-                        self.memory.suspects.remove(&wanted.entity);
+                        memory.suspects.remove(&wanted.entity);
                     }
                     Found::Different => different.push(wanted.entity),
                 }
             }
         }
         // Those that are never still are compared when it is frozen.
-        self.memory.compared = true;
+        self.memory.lock().compared = true;
         if !different.is_empty() {
             return self.copy_different(order, &*peer, different, frozen).await;
         }
         if !frozen {
             return Ok(Verdict::Open);
         }
-        let equal = self.memory.dirty.is_empty()
+        let none_left = self.memory.lock().dirty.is_empty();
+        let equal = none_left
             && self.cursors_are_equal(order, &*peer).await?
             && self.facts_are_here(order, &*peer).await?;
         Ok(if equal { Verdict::Equal } else { Verdict::Open })
@@ -93,7 +97,7 @@ impl Work<'_> {
                 let Some(last) = answer.heads.last() else { break };
                 after = last.entity.max(after + 1);
                 for head in &answer.heads {
-                    self.memory.dirty.insert(head.entity, Dirty { since: 0 });
+                    self.memory.lock().dirty.insert(head.entity, Dirty { since: 0 });
                 }
             }
             // What only this side has differs, too.
@@ -104,7 +108,7 @@ impl Work<'_> {
                 let Some(last) = mine.last() else { break };
                 first = last.entity + 1;
                 for head in &mine {
-                    self.memory.dirty.insert(head.entity, Dirty { since: 0 });
+                    self.memory.lock().dirty.insert(head.entity, Dirty { since: 0 });
                 }
                 if *ids.end() < first {
                     break;
@@ -157,8 +161,9 @@ impl Work<'_> {
         different: Vec<u64>,
         frozen: bool,
     ) -> Result<Verdict, Halt> {
+        let suspects = self.memory.lock().suspects.clone();
         let again: Vec<u64> =
-            different.iter().copied().filter(|id| self.memory.suspects.contains(id)).collect();
+            different.iter().copied().filter(|id| suspects.contains(id)).collect();
         if frozen && !again.is_empty() {
             tracing::error!(move_id = %order.move_id, entities = ?&again[..again.len().min(10)],
                 "a copy is not what the source has");
@@ -173,20 +178,21 @@ impl Work<'_> {
         for entity in &different {
             slots.extend(EntityId::new(*entity).map(Slot::of));
         }
-        let mut throttled = Duration::ZERO;
         for slot in slots {
             let whole: Vec<Wanted> = different
                 .iter()
                 .filter(|id| EntityId::new(**id).is_ok_and(|id| Slot::of(id) == slot))
-                .filter(|id| !self.memory.suspects.contains(id))
+                .filter(|id| !suspects.contains(id))
                 .map(|id| Wanted { entity: *id, since: 0 })
                 .collect();
-            self.copy_entities(order, slot, (whole, Vec::new()), peer, &mut throttled).await?;
+            self.copy_entities(order, slot, (whole, Vec::new()), peer).await?;
         }
+        let mut memory = self.memory.lock();
         for entity in different {
-            self.memory.suspects.insert(entity);
-            self.memory.dirty.insert(entity, Dirty { since: 0 });
+            memory.suspects.insert(entity);
+            memory.dirty.insert(entity, Dirty { since: 0 });
         }
+        drop(memory);
         Ok(Verdict::Open)
     }
 
@@ -194,6 +200,7 @@ impl Work<'_> {
     async fn cursors_are_equal(&mut self, order: &Order, peer: &dyn Moves) -> Result<bool, Halt> {
         let all: Vec<CursorRow> = self
             .memory
+            .lock()
             .cursors
             .iter()
             .map(|(&(chat, user), &seq)| CursorRow { chat, user, seq })
@@ -209,8 +216,7 @@ impl Work<'_> {
             let mine = stored_cursors(&*self.mover.store, some).await?;
             if mine != theirs {
                 self.part.note("cursors differ");
-                let mut throttled = Duration::ZERO;
-                self.copy_changed(order, peer, (&[], &theirs), &mut throttled).await?;
+                self.copy_changed(order, peer, (&[], &theirs)).await?;
                 return Ok(false);
             }
         }
@@ -236,7 +242,7 @@ impl Work<'_> {
         let missing = missing_facts(&theirs, &mine);
         for row in &missing {
             // Its chat is copied whole, with all its facts.
-            self.memory.dirty.insert(row.chat, Dirty { since: 0 });
+            self.memory.lock().dirty.insert(row.chat, Dirty { since: 0 });
         }
         if missing.is_empty() {
             return Ok(true);

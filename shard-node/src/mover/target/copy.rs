@@ -5,6 +5,8 @@ use crate::mover::orders::Order;
 use crate::mover::rows::{head_in, part_in, wanted_out};
 use crate::mover::source::{HEADS_MAX, WANTED_MAX};
 use crate::store::{CursorRow, EntityPart, HeadRow, Import, StoreError, TransferError, Wanted};
+use futures::stream;
+use futures::{StreamExt, TryStreamExt};
 use shardline_daemon::clock::Stopwatch;
 use shardline_domain::id::EntityId;
 use shardline_domain::placement::transfer::Task;
@@ -15,6 +17,8 @@ use shardline_wire::refusal::{Code, Refusal};
 use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
+/// Slots copied at the same time, each a page at a time.
+const SLOTS_AT_ONCE: usize = 4;
 /// Cursors of one transaction.
 const CURSORS_AT_ONCE: usize = 1_000;
 /// Attempts at a step whose outcome is not known.
@@ -25,17 +29,13 @@ const EMPTY_PAGES_MAX: u32 = 1_000;
 
 impl Work<'_> {
     /// Compares the heads of both sides, and copies what this one lacks. Returns how many differed.
-    pub(super) async fn copy_all(
-        &mut self,
-        order: &Order,
-        peer: &dyn Moves,
-        throttled: &mut Duration,
-    ) -> Result<u64, Halt> {
+    pub(super) async fn copy_all(&self, order: &Order, peer: &dyn Moves) -> Result<u64, Halt> {
         let mut count = 0;
         let slots = order.slots();
-        while let Some(slot) = slots.get(self.memory.read_to.0).copied() {
+        loop {
             self.goes_on(order)?;
-            let after = self.memory.read_to.1;
+            let (done, after) = self.memory.lock().read_to;
+            let Some(slot) = slots.get(done).copied() else { return Ok(count) };
             let request = || HeadsRequest {
                 scope: Some(order.scope()),
                 slot: slot.get().into(),
@@ -45,7 +45,7 @@ impl Work<'_> {
             let answer = again(|| peer.heads(request())).await?;
             let heads: Vec<HeadRow> = answer.heads.iter().map(head_in).collect();
             let Some(last) = heads.last().map(|head| head.entity) else {
-                self.memory.read_to = (self.memory.read_to.0 + 1, 0);
+                self.memory.lock().read_to = (done + 1, 0);
                 continue;
             };
             if last <= after {
@@ -55,11 +55,11 @@ impl Work<'_> {
             count += wanted.len() as u64;
             let read = heads.len() as u64;
             self.part.proceed(order, |_, counts| counts.entities_total += read);
-            self.copy_entities(order, slot, (wanted, Vec::new()), peer, throttled).await?;
+            let held = self.copy_entities(order, slot, (wanted, Vec::new()), peer).await?;
+            *self.held_back.lock() += held;
             self.part.proceed(order, |_, counts| counts.entities += read);
-            self.memory.read_to.1 = last;
+            self.memory.lock().read_to.1 = last;
         }
-        Ok(count)
     }
 
     /// What of these this side has not, or not up to their ver.
@@ -80,11 +80,10 @@ impl Work<'_> {
 
     /// As `copy_all`, of what the other side says has changed: entities, and cursors.
     pub(super) async fn copy_changed(
-        &mut self,
+        &self,
         order: &Order,
         peer: &dyn Moves,
         (entities, cursors): (&[u64], &[CursorRow]),
-        throttled: &mut Duration,
     ) -> Result<u64, Halt> {
         let mut by_slot: BTreeMap<Slot, (Vec<u64>, Vec<CursorRow>)> = BTreeMap::new();
         for entity in entities {
@@ -97,42 +96,58 @@ impl Work<'_> {
                 by_slot.entry(Slot::of(id)).or_default().1.push(*row);
             }
         }
-        let mut count = 0;
-        for (slot, (entities, cursors)) in by_slot {
-            if !order.slots.iter().any(|(moving, _)| *moving == slot) {
-                return Err(Halt::Peer(bad("it tells of another slot")));
-            }
-            let mine = self.mover.store.heads(&entities).await?;
-            let mine: HashMap<u64, u64> = mine.iter().map(|row| (row.entity, row.ver)).collect();
-            let wanted: Vec<Wanted> = entities
-                .iter()
-                .map(|entity| Wanted {
-                    entity: *entity,
-                    since: mine.get(entity).copied().unwrap_or(0),
-                })
-                .collect();
-            count += wanted.len() as u64;
-            self.copy_entities(order, slot, (wanted, cursors), peer, throttled).await?;
+        if by_slot.keys().any(|slot| !order.slots.iter().any(|(moving, _)| moving == slot)) {
+            return Err(Halt::Peer(bad("it tells of another slot")));
         }
-        Ok(count)
+        // Steps of different slots may overlap: most of their time is the database's commit.
+        let copies = by_slot.into_iter().map(|(slot, (entities, cursors))| {
+            self.copy_changed_of(order, slot, entities, cursors, peer)
+        });
+        let copied: Vec<(u64, Duration)> =
+            stream::iter(copies).buffer_unordered(SLOTS_AT_ONCE).try_collect().await?;
+        // They waited beside each other.
+        let held = copied.iter().map(|(_, held)| *held).max();
+        *self.held_back.lock() += held.unwrap_or_default();
+        Ok(copied.iter().map(|(count, _)| count).sum())
     }
 
-    /// Rows of these; cursors go with the last of them, when their members are there.
+    async fn copy_changed_of(
+        &self,
+        order: &Order,
+        slot: Slot,
+        entities: Vec<u64>,
+        cursors: Vec<CursorRow>,
+        peer: &dyn Moves,
+    ) -> Result<(u64, Duration), Halt> {
+        let mine = self.mover.store.heads(&entities).await?;
+        let mine: HashMap<u64, u64> = mine.iter().map(|row| (row.entity, row.ver)).collect();
+        let wanted: Vec<Wanted> = entities
+            .iter()
+            .map(|entity| Wanted { entity: *entity, since: mine.get(entity).copied().unwrap_or(0) })
+            .collect();
+        let count = wanted.len() as u64;
+        let held = self.copy_entities(order, slot, (wanted, cursors), peer).await?;
+        Ok((count, held))
+    }
+
+    /// Rows of these; cursors go with the last of them, when their members are there. Returns for how
+    /// long it was held back.
     pub(super) async fn copy_entities(
-        &mut self,
+        &self,
         order: &Order,
         slot: Slot,
         (mut wanted, cursors): (Vec<Wanted>, Vec<CursorRow>),
         peer: &dyn Moves,
-        throttled: &mut Duration,
-    ) -> Result<(), Halt> {
+    ) -> Result<Duration, Halt> {
         if wanted.is_empty() && cursors.is_empty() {
-            return Ok(());
+            return Ok(Duration::ZERO);
         }
-        for row in &cursors {
-            self.memory.cursors.insert((row.chat, row.user), row.seq);
-        }
+        self.memory
+            .lock()
+            .cursors
+            .extend(cursors.iter().map(|row| ((row.chat, row.user), row.seq)));
         let mut cursors = cursors.chunks(CURSORS_AT_ONCE).map(<[CursorRow]>::to_vec);
+        let mut held = Duration::ZERO;
         let mut place = self.resume(order, slot, &mut wanted).await?;
         let mut empty_pages = 0;
         while !wanted.is_empty() {
@@ -164,10 +179,14 @@ impl Work<'_> {
                 .filter(|part| part.closing.is_some())
                 .map(|part| part.entity)
                 .collect();
-            for one in wanted.iter().filter(|one| closed.contains(&one.entity)) {
-                // It was equal up to what was there, if it was compared before.
-                let since = if self.memory.compared { one.since } else { 0 };
-                self.memory.dirty.entry(one.entity).or_insert(Dirty { since });
+            {
+                let mut memory = self.memory.lock();
+                let compared = memory.compared;
+                for one in wanted.iter().filter(|one| closed.contains(&one.entity)) {
+                    // It was equal up to what was there, if it was compared before.
+                    let since = if compared { one.since } else { 0 };
+                    memory.dirty.entry(one.entity).or_insert(Dirty { since });
+                }
             }
             wanted.drain(..finished);
             place = answer.place;
@@ -176,7 +195,7 @@ impl Work<'_> {
                 let continuation = place.clone();
                 let last = if wanted.is_empty() { cursors.next() } else { None };
                 let last = last.unwrap_or_default();
-                self.import(order, slot, parts, last, (next, continuation)).await?;
+                held += self.import(order, slot, parts, last, (next, continuation)).await?;
             }
             let (rows, bytes) = (rows as u64, bytes as u64);
             self.part.proceed(order, |_, counts| {
@@ -184,29 +203,34 @@ impl Work<'_> {
                 counts.bytes += bytes;
             });
             let now = self.mover.fence.now();
-            let pause = self.throttle.take(bytes, order.bytes_per_second, now);
-            if !pause.is_zero() {
-                *throttled += pause;
+            let pause = self.throttle.lock().take(bytes, order.bytes_per_second, now);
+            if !pause.is_zero() && !self.settles() {
                 tokio::time::sleep(pause).await;
+                held += pause;
             }
         }
         for rows in cursors {
             self.goes_on(order)?;
-            self.import(order, slot, Vec::new(), rows, (0, Vec::new())).await?;
+            held += self.import(order, slot, Vec::new(), rows, (0, Vec::new())).await?;
         }
-        Ok(())
+        Ok(held)
     }
 
     /// A large entity goes on where an import of this attempt stopped: it comes first then.
     async fn resume(
-        &mut self,
+        &self,
         order: &Order,
         slot: Slot,
         wanted: &mut [Wanted],
     ) -> Result<Vec<u8>, Halt> {
+        // Known: this process did the last step, and ended the entity or began it anew.
+        if self.memory.lock().steps.contains_key(&slot) {
+            return Ok(Vec::new());
+        }
         let progress = self.mover.store.progress(slot.get()).await?;
         let progress = progress.filter(|row| row.fence == fence(order, slot));
-        self.memory.steps.insert(slot, progress.as_ref().map_or(0, |row| row.step));
+        let step = progress.as_ref().map_or(0, |row| row.step);
+        self.memory.lock().steps.insert(slot, step);
         let Some(progress) = progress.filter(|row| !row.continuation.is_empty()) else {
             return Ok(Vec::new());
         };
@@ -217,17 +241,17 @@ impl Work<'_> {
         Ok(progress.continuation)
     }
 
-    /// One transaction; repeated until it is known to be done. While it runs, half of the lane's time is
-    /// left to others.
+    /// One transaction; repeated until it is known to be done. Unless writes wait for it, half of the
+    /// time is left to what else the shard does; returns for how long.
     async fn import(
-        &mut self,
+        &self,
         order: &Order,
         slot: Slot,
         parts: Vec<EntityPart>,
         cursors: Vec<CursorRow>,
         (entity, continuation): (u64, Vec<u8>),
-    ) -> Result<(), Halt> {
-        let step = self.memory.steps.get(&slot).copied().unwrap_or(0) + 1;
+    ) -> Result<Duration, Halt> {
+        let step = self.memory.lock().steps.get(&slot).copied().unwrap_or(0) + 1;
         let fence = fence(order, slot);
         let import = Import { fence, step, parts, cursors, entity, continuation };
         let lane = self.mover.lane(slot);
@@ -237,11 +261,13 @@ impl Work<'_> {
             let stopwatch = Stopwatch::start();
             match self.mover.store.import(lane, &import).await {
                 Ok(()) => {
-                    self.memory.steps.insert(slot, step);
-                    if order.task == Task::Copy || order.task == Task::Follow {
-                        tokio::time::sleep(stopwatch.elapsed().min(STEP_PAUSE)).await;
+                    self.memory.lock().steps.insert(slot, step);
+                    if self.settles() {
+                        return Ok(Duration::ZERO);
                     }
-                    return Ok(());
+                    let pause = stopwatch.elapsed().min(STEP_PAUSE);
+                    tokio::time::sleep(pause).await;
+                    return Ok(pause);
                 }
                 Err(TransferError::Store(StoreError::Unavailable(reason)))
                     if tries < STEP_TRIES =>
@@ -251,11 +277,18 @@ impl Work<'_> {
                 }
                 Err(error) => {
                     // Where it stands is read again.
-                    self.memory.steps.remove(&slot);
+                    self.memory.lock().steps.remove(&slot);
                     return Err(error.into());
                 }
             }
         }
+    }
+}
+
+impl Work<'_> {
+    /// Writes wait for this copy, whatever was ordered when it began.
+    fn settles(&self) -> bool {
+        self.part.order().is_none_or(|order| matches!(order.task, Task::Settle | Task::Verify))
     }
 }
 
