@@ -21,6 +21,7 @@ use shardline_router::catalog::migrate::Migrate;
 use shardline_router::catalog::sqlite::SqliteCatalog;
 use shardline_router::catalog_service::CatalogService;
 use shardline_router::coordinator::{Coordinator, Reach};
+use shardline_router::operations::Operations;
 use shardline_router::router::{Identity, Outside, Router};
 use shardline_shard_node::config::read_accept_loss;
 use shardline_shard_node::store::sqlite::SqliteStore;
@@ -68,6 +69,7 @@ impl Options {
 /// A running system. It stops with the lifecycle it was started in: conn-node, router, shards.
 pub struct Cluster {
     conn_node: ConnNode,
+    operations: Arc<Operations>,
 }
 
 impl Cluster {
@@ -107,9 +109,11 @@ impl Cluster {
         let initial =
             (0..options.shards).map(|shard| Share { shard: ShardId(shard), weight: 1 }).collect();
         let reach = Reach { moves: shards.clone(), map: router.map.clone(), partitions };
-        let coordinator = Coordinator::new(catalog.clone(), reach, ROUTER, rand::random(), initial);
-        let stop = layers.router.token();
-        layers.router.run("coordinator", Arc::new(coordinator).run(stop));
+        let coordinator =
+            Coordinator::new(catalog.clone(), reach.clone(), ROUTER, rand::random(), initial);
+        let coordinator = Arc::new(coordinator);
+        layers.router.run("coordinator", coordinator.clone().run(layers.router.token()));
+        let operations = Arc::new(Operations::new(catalog.clone(), reach, coordinator));
 
         let service = Arc::new(CatalogService::new(catalog, router.clone()));
         for shard in 0..options.shards {
@@ -148,7 +152,12 @@ impl Cluster {
         .await?;
 
         lifecycle.run("layers", layers.stop_in_turn(lifecycle.clone(), data));
-        Ok(Cluster { conn_node })
+        Ok(Cluster { conn_node, operations })
+    }
+
+    /// What an operator changes: weights, rebalances, moves.
+    pub fn operations(&self) -> Arc<dyn shardline_wire::admin::Operations> {
+        self.operations.clone()
     }
 
     /// Where clients connect.

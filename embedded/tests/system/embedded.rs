@@ -8,20 +8,23 @@ use shardline_daemon::health::Health;
 use shardline_daemon::lifecycle::Lifecycle;
 use shardline_embedded::{Cluster, Options};
 use shardline_shard_node::parse_losses;
+use shardline_wire::admin::Operations;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// Of everything a scene waits for together.
 const SCENE_TIME_MAX: Duration = Duration::from_secs(120);
 
-struct Running {
+pub(crate) struct Running {
     lifecycle: Lifecycle,
     health: Health,
-    place: Place,
+    pub(crate) place: Place,
+    pub(crate) operations: Arc<dyn Operations>,
 }
 
 impl Running {
-    async fn start(data: &Path) -> Running {
+    pub(crate) async fn start(data: &Path) -> Running {
         Running::start_accepting(data, "").await
     }
 
@@ -43,10 +46,11 @@ impl Running {
         };
         let cluster = Cluster::start(options, &lifecycle, &health).await.expect("starts");
         let addresses = vec![format!("http://{}", cluster.local_addr())];
-        Running { lifecycle, health, place: Place { addresses } }
+        let operations = cluster.operations();
+        Running { lifecycle, health, place: Place { addresses }, operations }
     }
 
-    async fn stop(self) {
+    pub(crate) async fn stop(self) {
         let stopped = self.lifecycle.finish(Duration::from_secs(20)).await;
         assert!(stopped, "stops in time");
         assert_eq!(self.lifecycle.failure(), None);

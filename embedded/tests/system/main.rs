@@ -6,4 +6,5 @@ mod cluster;
 mod embedded;
 mod person;
 mod prometheus;
+mod rebalance;
 mod scenes;

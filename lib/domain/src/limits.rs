@@ -104,6 +104,8 @@ pub const MOVE_ENTITIES_MAX: u64 = 10_000;
 pub const MOVE_BYTES_MAX: u64 = 256 * 1024 * 1024;
 /// Slots of one move that hold anything: all of them wait as long as the slowest.
 pub const MOVE_SLOTS_MAX: usize = 64;
+/// Slots of one move that hold nothing: each is still looked at on both sides while writes wait.
+pub const MOVE_EMPTY_SLOTS_MAX: usize = 512;
 /// Moves that copy from or to one shard at a time: two only share what its disk can do.
 pub const MOVES_PER_SHARD_MAX: usize = 1;
 /// Moves whose writes may wait at a time, in the whole cluster: they share the catalog.

@@ -226,6 +226,10 @@ impl Carrier {
                 if !self.writes_wait() {
                     self.field.wake.notify_one();
                 }
+                if arrow.from == Phase::Flipped {
+                    // What was measured is known to nobody else.
+                    self.note(true).await;
+                }
                 Ok(())
             }
             Err(error) => self.look_again(&error).await,

@@ -39,7 +39,9 @@ async fn killed_at(task: MoveTask) {
     world.check_journal(id).await;
     assert!(second.term().is_some_and(|next| term < next), "{task:?}");
     let steps = world.catalog.journal(id).await.expect("an answer");
-    assert!(steps.last().is_some_and(|step| term < step.term), "{task:?}: {steps:?}");
+    // Nothing waits for a source that follows when there is no window: the first may have gone on.
+    let goes_on = task == MoveTask::Follow || steps.last().is_some_and(|step| term < step.term);
+    assert!(goes_on, "{task:?}: {steps:?}");
 }
 
 /// All at once: each has a world of its own, and waits most of the time.

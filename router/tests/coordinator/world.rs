@@ -162,13 +162,17 @@ impl World {
     pub(crate) fn writer(&mut self, slots: &[u32]) -> Writer {
         let (catalog, network) = (self.catalog.clone(), self.network.clone());
         let slots: Vec<Slot> = slots.iter().map(|number| slot(*number)).collect();
-        let stop = CancellationToken::new();
+        let (stop, ended) = (CancellationToken::new(), CancellationToken::new());
         let acked = Arc::default();
-        let writer = Writer { stop: stop.clone(), acked: Arc::clone(&acked) };
+        let writer = Writer { stop: stop.clone(), ended: ended.clone(), acked: Arc::clone(&acked) };
         self.tasks.spawn(async move {
+            let _ended = ended.drop_guard();
             let mut next = 0;
             while !stop.is_cancelled() {
                 for slot in &slots {
+                    if stop.is_cancelled() {
+                        return;
+                    }
                     let held = catalog.locate_slot(*slot).await.expect("an answer");
                     let row = held.expect("it is placed").row;
                     next += 1;
@@ -216,6 +220,7 @@ impl World {
 
 pub(crate) struct Writer {
     stop: CancellationToken,
+    ended: CancellationToken,
     acked: Arc<parking_lot::Mutex<BTreeMap<Slot, Vec<u64>>>>,
 }
 
@@ -235,7 +240,7 @@ impl Writer {
         }
         assert!(before < self.acked(), "writes go on after a move");
         self.stop.cancel();
-        tokio::time::sleep(Duration::from_millis(100)).await;
+        self.ended.cancelled().await;
     }
 }
 

@@ -3,7 +3,9 @@
 
 use super::Move;
 use crate::id::ShardId;
-use crate::limits::{MOVE_BYTES_MAX, MOVE_ENTITIES_MAX, MOVE_SLOTS_MAX, MOVES_PER_SHARD_MAX};
+use crate::limits::{
+    MOVE_BYTES_MAX, MOVE_EMPTY_SLOTS_MAX, MOVE_ENTITIES_MAX, MOVE_SLOTS_MAX, MOVES_PER_SHARD_MAX,
+};
 use crate::slot::Slot;
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
@@ -72,8 +74,8 @@ impl Batch {
 }
 
 /// The moves in the order in which they are to begin: pairs of shards take turns, so that as many as
-/// possible work side by side; slots without anything in them go first, all of a pair at once. A slot
-/// of `loads` that is not in it holds nothing. Moves without an owner to take from are left out: there
+/// possible work side by side; slots without anything in them go first, many at once. A slot that is
+/// not in `loads` holds nothing. Moves without an owner to take from are left out: there
 /// is nothing to copy.
 pub fn batches(moves: &[Move], loads: &BTreeMap<Slot, Load>) -> Vec<Batch> {
     let mut pairs: BTreeMap<(ShardId, ShardId), Vec<Slot>> = BTreeMap::new();
@@ -106,8 +108,8 @@ fn of_pair(
     let (full, empty): (Vec<Slot>, Vec<Slot>) =
         slots.into_iter().partition(|slot| load(slot) != Load::default());
     let mut batches = VecDeque::new();
-    if !empty.is_empty() {
-        batches.push_back(batch(empty, Load::default()));
+    for part in empty.chunks(MOVE_EMPTY_SLOTS_MAX) {
+        batches.push_back(batch(part.to_vec(), Load::default()));
     }
     let mut open: Option<Batch> = None;
     for slot in full {
@@ -190,13 +192,13 @@ mod tests {
     }
 
     #[test]
-    fn slots_of_a_pair_go_together_and_empty_ones_all_at_once() {
+    fn slots_of_a_pair_go_together_and_empty_ones_many_at_once() {
         let moves = [moved(9, 0, 2), moved(1, 0, 2), moved(4, 0, 2), moved(3, 0, 2)];
         check(&moves, &[(1, 5), (9, 7)], &[(0, 2, &[3, 4]), (0, 2, &[1, 9])]);
         let all: Vec<Move> = (0..5000).map(|number| moved(number, 0, 1)).collect();
         let found = batches(&all, &BTreeMap::new());
-        assert_eq!(found.len(), 1);
-        assert_eq!(found[0].slots.len(), 5000);
+        assert_eq!(found.len(), 5000_usize.div_ceil(MOVE_EMPTY_SLOTS_MAX));
+        assert_eq!(found.iter().map(|batch| batch.slots.len()).sum::<usize>(), 5000);
     }
 
     #[test]
