@@ -24,6 +24,8 @@ use std::collections::BTreeMap;
 
 /// Heads in one answer.
 pub(super) const HEADS_MAX: u32 = 2_000;
+/// Slots read for one answer about heads, empty ones included.
+const SLOTS_MAX: usize = 512;
 /// Entities of one question.
 pub(super) const WANTED_MAX: usize = 256;
 /// Facts told at most; more than a shard delivers in some seconds would not settle anyway.
@@ -89,15 +91,30 @@ impl Mover {
     pub(crate) async fn heads(&self, request: HeadsRequest) -> Result<HeadsAnswer, Refusal> {
         self.fence.ensure().await?;
         let scope = self.scope(request.scope.as_ref())?;
-        let slot = asked_slot(&scope, request.slot)?;
-        let ids = (*slot.ids().start()).max(request.after.saturating_add(1))..=*slot.ids().end();
-        if ids.is_empty() {
-            return Ok(HeadsAnswer::default());
+        let first = asked_slot(&scope, request.slot)?;
+        let limit = u64::from(request.limit.clamp(1, HEADS_MAX));
+        let mut heads = Vec::new();
+        let behind = scope.slots.iter().map(|(slot, _)| *slot).filter(|slot| first <= *slot);
+        for (read, slot) in behind.enumerate() {
+            let left = limit - heads.len() as u64;
+            if left == 0 || read == SLOTS_MAX {
+                let next_slot = Some(slot.get().into());
+                return Ok(HeadsAnswer { heads, next_slot });
+            }
+            let ids = slot.ids();
+            let ids = (*ids.start()).max(request.after.saturating_add(1))..=*ids.end();
+            if ids.is_empty() {
+                continue;
+            }
+            let found = self.store.heads_in(ids, left).await;
+            let found = found.map_err(|error| refusals::store(&error))?;
+            heads.extend(found.iter().map(head_out));
+            if left <= found.len() as u64 {
+                let next_slot = Some(slot.get().into());
+                return Ok(HeadsAnswer { heads, next_slot });
+            }
         }
-        let limit = request.limit.clamp(1, HEADS_MAX);
-        let heads = self.store.heads_in(ids, limit.into()).await;
-        let heads = heads.map_err(|error| refusals::store(&error))?;
-        Ok(HeadsAnswer { heads: heads.iter().map(head_out).collect() })
+        Ok(HeadsAnswer { heads, next_slot: None })
     }
 
     pub(crate) async fn rows(&self, request: RowsRequest) -> Result<RowsAnswer, Refusal> {
@@ -136,9 +153,8 @@ impl Mover {
             let cursors = stored_cursors(&*self.store, &cursors).await?;
             let mut facts = Vec::new();
             if request.facts {
-                for (slot, _) in &scope.slots {
-                    facts.extend(facts_of(&*self.store, *slot).await?);
-                }
+                let slots: Vec<Slot> = scope.slots.iter().map(|(slot, _)| *slot).collect();
+                facts = facts_of(&*self.store, &slots).await?;
             }
             Ok::<_, StoreError>((digests, cursors, facts))
         };
@@ -153,7 +169,7 @@ impl Mover {
 
 fn asked_slot(scope: &Scope, number: u32) -> Result<Slot, Refusal> {
     Slot::new(number)
-        .filter(|slot| scope.slots.iter().any(|(moving, _)| moving == slot))
+        .filter(|slot| scope.slots.binary_search_by_key(slot, |(moving, _)| *moving).is_ok())
         .ok_or_else(|| refusals::bad_field("slot", "it is not of this move"))
 }
 
@@ -223,6 +239,24 @@ fn cursor_of(row: &MemberRow) -> CursorRow {
     CursorRow { chat: row.chat, user: row.user, seq: row.read_seq }
 }
 
-pub(super) async fn facts_of(store: &dyn Store, slot: Slot) -> Result<Vec<OutboxRow>, StoreError> {
-    store.outbox_in(slot.ids(), (0, 0, 0), FACTS_MAX).await
+/// All facts of these slots (in order, at least one), of which a shard has few at any time: they are
+/// read at once, and slot by slot only if there are more than that.
+pub(super) async fn facts_of(
+    store: &dyn Store,
+    slots: &[Slot],
+) -> Result<Vec<OutboxRow>, StoreError> {
+    let (Some(first), Some(last)) = (slots.first(), slots.last()) else { return Ok(Vec::new()) };
+    let all = *first.ids().start()..=*last.ids().end();
+    let mut facts = store.outbox_in(all, (0, 0, 0), FACTS_MAX).await?;
+    if (facts.len() as u64) < FACTS_MAX {
+        facts.retain(|row| {
+            EntityId::new(row.chat).is_ok_and(|id| slots.binary_search(&Slot::of(id)).is_ok())
+        });
+        return Ok(facts);
+    }
+    facts.clear();
+    for slot in slots {
+        facts.extend(store.outbox_in(slot.ids(), (0, 0, 0), FACTS_MAX).await?);
+    }
+    Ok(facts)
 }

@@ -11,6 +11,8 @@ use super::orders::Order;
 use super::part::Part;
 use crate::store::{CursorRow, MoveFence, SlotState, TransferError};
 use compare::Verdict;
+use copy::HeadsFrom;
+use futures::{StreamExt, TryStreamExt, stream};
 use parking_lot::Mutex;
 use shardline_daemon::backoff::Backoff;
 use shardline_daemon::clock::Stopwatch;
@@ -35,6 +37,8 @@ const FOLLOW_EVERY: Duration = Duration::from_millis(250);
 const ASKED_MAX: u32 = 6;
 /// Rows of one purging transaction: well under 100 ms.
 const PURGE_ROWS: u64 = 500;
+/// Slots emptied at the same time.
+const PURGED_AT_ONCE: usize = 4;
 /// Entities that may differ from what was compared; past this all are compared again.
 const DIRTY_MAX: usize = 200_000;
 
@@ -103,9 +107,9 @@ struct Memory {
     /// Of the last answer about changes: process and mark.
     seen: (u64, u64),
     /// While everything is read for the first time: the answer with which the remembering began, and
-    /// how far the reading is: so many slots, and within the next one up to this entity.
+    /// where the reading goes on; Some(None): nothing is left, None: it has not begun.
     begun: (u64, u64),
-    read_to: (usize, u64),
+    read_to: Option<Option<HeadsFrom>>,
     /// Everything was read once since the remembering began.
     complete: bool,
     /// Everything was compared once since then.
@@ -280,21 +284,27 @@ impl<'a> Work<'a> {
         if same && same_peer && now.attempt == order.attempt { Ok(()) } else { Err(Halt::Changed) }
     }
 
-    /// Deletes the copies, slot by slot, a little at a time.
+    /// Deletes the copies, a few slots beside each other, a little at a time.
     async fn purge(&mut self, order: &Order) -> Result<Option<Duration>, Halt> {
         let slots = || order.slots.iter().map(|(slot, _)| *slot);
         if order.task == Task::Purge && !self.mover.is_relayed(slots()) {
             self.part.note("the journal is not on the bus yet");
             return Ok(Some(ROUND_EVERY));
         }
-        for (slot, epoch) in &order.slots {
-            while self.mover.slots.row(*slot).state == SlotState::Moved {
-                self.goes_on(order)?;
-                self.purge_some(order, *slot, *epoch).await?;
-            }
-        }
+        // Most of the time of a step is the database's commit, which some share.
+        let slots = order.slots.iter().copied();
+        let purges = slots.map(|(slot, epoch)| self.purge_slot(order, slot, epoch));
+        stream::iter(purges).buffer_unordered(PURGED_AT_ONCE).try_collect::<()>().await?;
         self.part.note(String::new());
         Ok(None)
+    }
+
+    async fn purge_slot(&self, order: &Order, slot: Slot, epoch: Epoch) -> Result<(), Halt> {
+        while self.mover.slots.row(slot).state == SlotState::Moved {
+            self.goes_on(order)?;
+            self.purge_some(order, slot, epoch).await?;
+        }
+        Ok(())
     }
 
     async fn purge_some(&self, order: &Order, slot: Slot, epoch: Epoch) -> Result<(), Halt> {

@@ -4,6 +4,7 @@ use crate::driver::Driver;
 use crate::people::People;
 use crate::world::World;
 use shardline_domain::placement::transfer::{Phase, Wish};
+use shardline_domain::slot::Slot;
 use std::io::Write as _;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -30,6 +31,25 @@ async fn slots_move_there_and_back_while_people_write() {
     let report = format!("{} acknowledged; writes waited {pauses:?}\n", people.acked());
     std::io::stdout().write_all(report.as_bytes()).expect("said");
     assert_eq!(pauses.len(), 3);
+    world.stop().await;
+}
+
+/// Most slots of a young cluster are empty; heads are asked for many of them at once.
+#[tokio::test]
+async fn two_thousand_slots_that_hold_little_move_together() {
+    let world = World::start().await;
+    let mut people = People::meet(&world, 2, 3).await;
+    let mut slots = people.slots();
+    slots.extend(Slot::all().filter(|slot| slot.get() % 8 == 3));
+    slots.sort_unstable();
+    slots.dedup();
+    people.write("before");
+    let mut driver = Driver::new(&world);
+    driver.plan(&slots, 1, NO_WINDOW);
+    driver.until(Phase::Done).await;
+    people.rest().await;
+    people.check().await;
+    people.nothing_is_left(0).await;
     world.stop().await;
 }
 

@@ -2,6 +2,7 @@
 //! be of that moment only: what did not change since and differs again is copied whole, and what still
 //! differs then is a mismatch. While it is frozen there is no moment to blame.
 
+use super::copy::HeadsFrom;
 use super::{Dirty, Halt, Work, again};
 use crate::mover::orders::Order;
 use crate::mover::rows::{cursor_in, cursor_out, fact_in, wanted_out};
@@ -9,7 +10,7 @@ use crate::mover::source::{HEADS_MAX, digests_of, facts_of, stored_cursors};
 use crate::store::{CursorRow, Wanted, missing_facts};
 use shardline_domain::id::EntityId;
 use shardline_domain::slot::Slot;
-use shardline_wire::internal::{DigestsRequest, HeadsRequest};
+use shardline_wire::internal::DigestsRequest;
 use shardline_wire::moves::Moves;
 use std::collections::BTreeSet;
 
@@ -83,24 +84,18 @@ impl Work<'_> {
 
     /// Everything there is, on either side, is to be compared.
     async fn mark_all(&mut self, order: &Order, peer: &dyn Moves) -> Result<(), Halt> {
-        for slot in order.slots() {
-            let mut after = 0;
-            loop {
-                self.goes_on(order)?;
-                let request = || HeadsRequest {
-                    scope: Some(order.scope()),
-                    slot: slot.get().into(),
-                    after,
-                    limit: HEADS_MAX,
-                };
-                let answer = again(|| peer.heads(request())).await?;
-                let Some(last) = answer.heads.last() else { break };
-                after = last.entity.max(after + 1);
-                for head in &answer.heads {
-                    self.memory.lock().dirty.insert(head.entity, Dirty { since: 0 });
-                }
+        let mut from = Some(HeadsFrom::first(order));
+        while let Some(place) = from {
+            let page = self.heads(order, peer, place).await?;
+            from = page.next;
+            let mut memory = self.memory.lock();
+            for head in &page.heads {
+                memory.dirty.insert(head.entity, Dirty { since: 0 });
             }
-            // What only this side has differs, too.
+        }
+        // What only this side has differs, too.
+        for slot in order.slots() {
+            self.goes_on(order)?;
             let ids = slot.ids();
             let mut first = *ids.start();
             loop {
@@ -235,10 +230,7 @@ impl Work<'_> {
         if theirs.is_empty() {
             return Ok(true);
         }
-        let mut mine = Vec::new();
-        for slot in order.slots() {
-            mine.extend(facts_of(&*self.mover.store, slot).await?);
-        }
+        let mine = facts_of(&*self.mover.store, &order.slots()).await?;
         let missing = missing_facts(&theirs, &mine);
         for row in &missing {
             // Its chat is copied whole, with all its facts.

@@ -31,35 +31,62 @@ impl Work<'_> {
     /// Compares the heads of both sides, and copies what this one lacks. Returns how many differed.
     pub(super) async fn copy_all(&self, order: &Order, peer: &dyn Moves) -> Result<u64, Halt> {
         let mut count = 0;
-        let slots = order.slots();
-        loop {
-            self.goes_on(order)?;
-            let (done, after) = self.memory.lock().read_to;
-            let Some(slot) = slots.get(done).copied() else { return Ok(count) };
-            let request = || HeadsRequest {
-                scope: Some(order.scope()),
-                slot: slot.get().into(),
-                after,
-                limit: HEADS_MAX,
-            };
-            let answer = again(|| peer.heads(request())).await?;
-            let heads: Vec<HeadRow> = answer.heads.iter().map(head_in).collect();
-            let Some(last) = heads.last().map(|head| head.entity) else {
-                self.memory.lock().read_to = (done + 1, 0);
-                continue;
-            };
-            if last <= after {
-                return Err(Halt::Peer(bad("heads are not in order")));
-            }
-            let wanted = self.lacking(&heads).await?;
-            count += wanted.len() as u64;
-            let read = heads.len() as u64;
+        let mut from = self.memory.lock().read_to.unwrap_or(Some(HeadsFrom::first(order)));
+        while let Some(place) = from {
+            let page = self.heads(order, peer, place).await?;
+            let read = page.heads.len() as u64;
             self.part.proceed(order, |_, counts| counts.entities_total += read);
-            let held = self.copy_entities(order, slot, (wanted, Vec::new()), peer).await?;
-            *self.held_back.lock() += held;
+            let wanted = self.lacking(&page.heads).await?;
+            count += wanted.len() as u64;
+            for wanted in wanted.chunk_by(|one, other| slot_of(one) == slot_of(other)) {
+                let Some(slot) = wanted.first().and_then(slot_of) else { continue };
+                let wanted = (wanted.to_vec(), Vec::new());
+                let held = self.copy_entities(order, slot, wanted, peer).await?;
+                *self.held_back.lock() += held;
+            }
             self.part.proceed(order, |_, counts| counts.entities += read);
-            self.memory.lock().read_to.1 = last;
+            from = page.next;
+            self.memory.lock().read_to = Some(from);
         }
+        Ok(count)
+    }
+
+    /// The other side's heads from here on, in order.
+    pub(super) async fn heads(
+        &self,
+        order: &Order,
+        peer: &dyn Moves,
+        from: HeadsFrom,
+    ) -> Result<HeadsPage, Halt> {
+        self.goes_on(order)?;
+        let HeadsFrom { slot, after } = from;
+        let request = || HeadsRequest {
+            scope: Some(order.scope()),
+            slot: slot.get().into(),
+            after,
+            limit: HEADS_MAX,
+        };
+        let answer = again(|| peer.heads(request())).await?;
+        let heads: Vec<HeadRow> = answer.heads.iter().map(head_in).collect();
+        let in_order = heads.is_sorted_by(|one, other| one.entity < other.entity);
+        let goes_on = heads.first().is_none_or(|head| after < head.entity);
+        let moving =
+            |slot: &Slot| order.slots.binary_search_by_key(slot, |(moving, _)| *moving).is_ok();
+        let known = heads
+            .iter()
+            .all(|head| EntityId::new(head.entity).is_ok_and(|id| moving(&Slot::of(id))));
+        if !in_order || !goes_on || !known {
+            return Err(Halt::Peer(bad("heads are not in order, or of other slots")));
+        }
+        let after = heads.last().map_or(after, |head| head.entity);
+        let next = answer.next_slot.map(|number| {
+            let next = Slot::new(number).filter(|next| moving(next) && slot <= *next);
+            // Further on, or nothing would ever end.
+            next.filter(|next| slot < *next || !heads.is_empty())
+                .map(|slot| HeadsFrom { slot, after })
+                .ok_or_else(|| Halt::Peer(bad("heads do not go on")))
+        });
+        Ok(HeadsPage { next: next.transpose()?, heads })
     }
 
     /// What of these this side has not, or not up to their ver.
@@ -290,6 +317,30 @@ impl Work<'_> {
     fn settles(&self) -> bool {
         self.part.order().is_none_or(|order| matches!(order.task, Task::Settle | Task::Verify))
     }
+}
+
+/// Where reading the other side's heads goes on.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct HeadsFrom {
+    slot: Slot,
+    /// Only later ones are wanted.
+    after: u64,
+}
+
+impl HeadsFrom {
+    pub(super) fn first(order: &Order) -> HeadsFrom {
+        HeadsFrom { slot: order.slots[0].0, after: 0 }
+    }
+}
+
+pub(super) struct HeadsPage {
+    pub(super) heads: Vec<HeadRow>,
+    /// None: that was all.
+    pub(super) next: Option<HeadsFrom>,
+}
+
+fn slot_of(wanted: &Wanted) -> Option<Slot> {
+    EntityId::new(wanted.entity).map(Slot::of).ok()
 }
 
 fn bad(what: &str) -> Refusal {
