@@ -1,3 +1,5 @@
+//! Which moves a plan has, and what it refuses.
+
 use super::*;
 use crate::catalog::moves::Course;
 use shardline_domain::placement::transfer::{Attempt, Kind};
