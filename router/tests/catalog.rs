@@ -136,14 +136,17 @@ async fn migrations_lead_to_the_recorded_schema_on_sqlite() {
 
 #[tokio::test]
 async fn migrations_may_be_run_twice_and_by_two_at_once() {
-    let folder = tempfile::tempdir().expect("a folder");
-    let file = folder.path().join("catalog.db");
-    for _ in 0..2 {
-        let (a, b) = tokio::join!(
-            SqliteCatalog::open(&file, Migrate::Always),
-            SqliteCatalog::open(&file, Migrate::IfEmpty),
-        );
-        a.and(b).expect("both open");
+    // New files: who comes first to one is left to chance.
+    for _ in 0..30 {
+        let folder = tempfile::tempdir().expect("a folder");
+        let file = folder.path().join("catalog.db");
+        for _ in 0..2 {
+            let (a, b) = tokio::join!(
+                SqliteCatalog::open(&file, Migrate::Always),
+                SqliteCatalog::open(&file, Migrate::IfEmpty),
+            );
+            a.and(b).expect("both open");
+        }
     }
     for variable in ["SHARDLINE_TEST_MYSQL_URL", "SHARDLINE_TEST_MARIADB_URL"] {
         let Some(database) = Database::on(variable) else { continue };

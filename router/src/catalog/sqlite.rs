@@ -17,7 +17,10 @@ use super::{
 };
 use async_trait::async_trait;
 use parking_lot::Mutex;
-use rusqlite::{Connection, OptionalExtension, Row, Transaction, TransactionBehavior, params};
+use rusqlite::{
+    Connection, ErrorCode, OptionalExtension, Row, Transaction, TransactionBehavior, params,
+};
+use shardline_daemon::clock::Stopwatch;
 use shardline_domain::{id::ShardId, slot::Slot};
 use std::path::Path;
 use std::sync::Arc;
@@ -29,6 +32,7 @@ const FORGET_BOOTS: &str =
     "DELETE FROM router_boots WHERE router NOT IN (SELECT router FROM routers)";
 /// How long a step waits for another process on the same file.
 const WAIT_MAX: Duration = Duration::from_secs(3);
+const WAIT_STEP: Duration = Duration::from_millis(5);
 
 pub struct SqliteCatalog {
     connection: Arc<Mutex<Connection>>,
@@ -41,7 +45,7 @@ impl SqliteCatalog {
         let open = move || -> Result<Connection, CatalogError> {
             let mut connection = Connection::open(file)?;
             connection.busy_timeout(WAIT_MAX)?;
-            connection.pragma_update(None, "journal_mode", "WAL")?;
+            write_ahead(&connection)?;
             connection.pragma_update(None, "synchronous", "FULL")?;
             schema::prepare(&mut connection, migrate)?;
             Ok(connection)
@@ -69,6 +73,24 @@ impl SqliteCatalog {
             Ok(value)
         })
         .await
+    }
+}
+
+/// A file's first change to its write-ahead log does not wait for others by itself, unlike everything
+/// later.
+fn write_ahead(connection: &Connection) -> Result<(), CatalogError> {
+    let waiting = Stopwatch::start();
+    loop {
+        match connection.pragma_update(None, "journal_mode", "WAL") {
+            Err(error)
+                if error.sqlite_error_code() == Some(ErrorCode::DatabaseBusy)
+                    && waiting.elapsed() < WAIT_MAX =>
+            {
+                #[expect(clippy::disallowed_methods, reason = "on a thread that may block")]
+                std::thread::sleep(WAIT_STEP);
+            }
+            changed => return Ok(changed?),
+        }
     }
 }
 

@@ -11,9 +11,11 @@ const TABLE: &str = "
         name VARCHAR(64) NOT NULL,
         PRIMARY KEY (number)
     ) ENGINE = InnoDB DEFAULT CHARSET = utf8mb4 COLLATE = utf8mb4_bin";
-/// One at a time: two routers may start on an empty database together.
-const LOCK: &str = "shardline-catalog-schema";
-const LOCK_SECONDS: u32 = 2;
+/// One at a time: two routers may start on an empty database together. The lock's name is the
+/// server's, so it says which database; it may have 64 characters.
+const LOCK: &str = "SELECT GET_LOCK(CONCAT('shardline/', SHA1(DATABASE())), ?)";
+/// All steps on a slow server.
+const LOCK_SECONDS: u32 = 30;
 
 pub(super) async fn prepare(sessions: &Sessions, when: Migrate) -> Result<(), CatalogError> {
     // A step of its own each: a schema change may take longer than any other step.
@@ -25,8 +27,7 @@ pub(super) async fn prepare(sessions: &Sessions, when: Migrate) -> Result<(), Ca
 }
 
 async fn locked(db: &mut Conn, when: Migrate) -> Result<(), Failure> {
-    let lock: Option<Option<u8>> =
-        db.exec_first("SELECT GET_LOCK(?, ?)", (LOCK, LOCK_SECONDS)).await?;
+    let lock: Option<Option<u8>> = db.exec_first(LOCK, (LOCK_SECONDS,)).await?;
     if lock.flatten() != Some(1) {
         let busy = "another process is changing its schema".to_owned();
         return Err(CatalogError::Unavailable(busy).into());
