@@ -165,11 +165,12 @@ pub trait Store: Send + Sync {
 
     // ---- Writing what moves ----
 
-    /// One step of filling a slot: its rows and its progress, or nothing. Locks, in order: the row of
-    /// `lane` (the slot's) and the slot's row, both in share mode, then the progress row, then rows of
-    /// this slot only. Nothing that stands is lowered; no journal row is written. A step that was done
-    /// is answered as done. Steps of one slot one after another; those of different slots may overlap.
-    async fn import(&self, lane: u16, import: &Import) -> Result<(), TransferError>;
+    /// One step of filling each of these slots (in the order of their numbers, each once): rows and
+    /// progress of all, or nothing. Locks, in order: the rows of `lanes` (those of the slots, in order)
+    /// and the slots' rows, both in share mode, then the progress rows, then rows of these slots only.
+    /// Nothing that stands is lowered; no journal row is written. A step that was done is answered as
+    /// done. Steps of one slot one after another; those of different slots may overlap.
+    async fn import(&self, lanes: &[u16], imports: &[Import]) -> Result<(), TransferError>;
 
     /// Deletes up to `limit` rows of a slot that was given away, or whose import was given up. None:
     /// there may be more. Once nothing is left, the slot's row says so, in the same transaction, and is

@@ -120,7 +120,6 @@ impl Mover {
     pub(crate) async fn rows(&self, request: RowsRequest) -> Result<RowsAnswer, Refusal> {
         self.fence.ensure().await?;
         let scope = self.scope(request.scope.as_ref())?;
-        asked_slot(&scope, request.slot)?;
         let wanted = wanted_in(&request.wanted);
         check_wanted(&scope, &wanted)?;
         let place = match request.place.as_slice() {

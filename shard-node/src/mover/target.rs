@@ -9,7 +9,7 @@ mod throttle;
 use super::Mover;
 use super::orders::Order;
 use super::part::Part;
-use crate::store::{CursorRow, MoveFence, SlotState, TransferError};
+use crate::store::{CursorRow, MoveFence, SlotState, TransferError, Wanted};
 use compare::Verdict;
 use copy::HeadsFrom;
 use futures::{StreamExt, TryStreamExt, stream};
@@ -123,6 +123,17 @@ struct Memory {
     last_count: Option<u64>,
     /// Of each slot: the last step of the import.
     steps: HashMap<Slot, u64>,
+}
+
+impl Memory {
+    /// These came whole, or what they lacked: they were equal up to what was there, if they were
+    /// compared before.
+    fn compare_later(&mut self, closed: &[Wanted]) {
+        for one in closed {
+            let since = if self.compared { one.since } else { 0 };
+            self.dirty.entry(one.entity).or_insert(Dirty { since });
+        }
+    }
 }
 
 /// An entity that has to be compared.

@@ -8,6 +8,7 @@ pub mod journal;
 pub mod reading;
 pub mod settling;
 pub mod slots;
+pub mod steps;
 pub mod writing;
 
 use crate::store::*;
@@ -69,9 +70,10 @@ macro_rules! store_conformance {
             copying::an_entity_whose_changes_were_trimmed_is_sent_whole,
             copying::an_import_never_lowers,
             copying::a_retry_finds_its_first_message_on_the_target,
-            copying::another_attempt_changes_nothing,
-            copying::steps_are_done_once_and_in_order,
-            copying::an_import_that_was_lost_on_its_way_is_repeated,
+            steps::another_attempt_changes_nothing,
+            steps::steps_are_done_once_and_in_order,
+            steps::an_import_that_was_lost_on_its_way_is_repeated,
+            steps::steps_of_several_slots_are_one,
             copying::imports_and_commits_do_not_hinder_each_other,
             cleaning::a_purge_takes_its_slot_only_and_ends,
             cleaning::a_purge_is_refused_while_the_slot_is_needed,

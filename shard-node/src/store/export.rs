@@ -7,6 +7,7 @@
 
 use crate::store::transfer::ROW_BYTES;
 use crate::store::*;
+use futures::{StreamExt, TryStreamExt, stream};
 use std::collections::{BTreeSet, HashMap};
 
 /// An entity of which the asker has everything up to `since`; 0: nothing.
@@ -18,6 +19,8 @@ pub struct Wanted {
 
 /// Change rows whose messages are read at once: as many of the largest as fill a page.
 const SUBJECTS_AT_ONCE: usize = 64;
+/// Entities read at the same time.
+const READ_AHEAD: usize = 4;
 
 /// How much an answer may hold; it holds something whatever these say.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -132,34 +135,26 @@ pub async fn export(
     let mut exported = Exported::default();
     let mut room = Room { rows: size.rows.max(1), bytes: size.bytes.max(1) };
     let mut place = place.filter(|place| Some(place.head.entity) == entities.first().copied());
-    for wanted in wanted {
-        let begun = place.take();
-        match (heads.get(&wanted.entity), rows.get(&wanted.entity)) {
-            (Some(head), Some(row)) => {
-                let place = begun.unwrap_or_else(|| first_place(*head, row, wanted.since));
-                let mut course = Course {
-                    store,
-                    row,
-                    since: wanted.since,
-                    place,
-                    part: EntityPart::of(head.entity, place.head.ver),
-                };
-                while course.part.closing.is_none() && !room.is_full() {
-                    course.step(&mut room).await?;
-                }
-                let Course { place, part, .. } = course;
-                let closed = part.closing.is_some();
-                exported.parts.push(part);
-                if !closed {
-                    exported.place = Some(place);
-                    return Ok(exported);
-                }
+    // Small ones, of which there are many, are read beside each other; one that fills pages is read alone.
+    let ahead = if place.is_some() { 1 } else { READ_AHEAD };
+    let share = Room { rows: (room.rows / ahead).max(1), bytes: (room.bytes / ahead).max(1) };
+    let read = |&Wanted { entity, since }: &Wanted| {
+        let (head, row) = (heads.get(&entity).copied(), rows.get(&entity));
+        Begin { entity, since, head, row, place: place.take() }.read(store, share)
+    };
+    let reads: Vec<_> = wanted.iter().map(read).collect();
+    let mut reads = stream::iter(reads).buffered(ahead);
+    while let Some((course, left)) = reads.try_next().await? {
+        if let Some(mut course) = course {
+            room.take_part(share, left);
+            course.fill(&mut room).await?;
+            let Course { place, part, .. } = course;
+            let closed = part.closing.is_some();
+            exported.parts.push(part);
+            if !closed {
+                exported.place = Some(place);
+                return Ok(exported);
             }
-            (Some(_), None) => {
-                let what = format!("entity {} has a head, and is nothing", wanted.entity);
-                return Err(StoreError::Corrupt(what));
-            }
-            (None, _) => {}
         }
         exported.finished += 1;
         if room.is_full() {
@@ -169,7 +164,37 @@ pub async fn export(
     Ok(exported)
 }
 
+/// An entity that is to be read, and what was found of it.
+struct Begin<'a> {
+    entity: u64,
+    since: u64,
+    head: Option<HeadRow>,
+    row: Option<&'a EntityRow>,
+    place: Option<Place>,
+}
+
+impl<'a> Begin<'a> {
+    /// As far as the room is enough, and what is left of it; None if there is no such entity.
+    async fn read(
+        self,
+        store: &'a dyn Store,
+        mut room: Room,
+    ) -> Result<(Option<Course<'a>>, Room), StoreError> {
+        let Begin { entity, since, head, row, place } = self;
+        let Some(head) = head else { return Ok((None, room)) };
+        let Some(row) = row else {
+            return Err(StoreError::Corrupt(format!("entity {entity} has a head, and is nothing")));
+        };
+        let place = place.unwrap_or_else(|| first_place(head, row, since));
+        let part = EntityPart::of(entity, place.head.ver);
+        let mut course = Course { store, row, since, place, part };
+        course.fill(&mut room).await?;
+        Ok((Some(course), room))
+    }
+}
+
 /// What is left of a page. Each row that was read takes some, also if it is not sent.
+#[derive(Clone, Copy)]
 struct Room {
     rows: usize,
     bytes: usize,
@@ -188,6 +213,12 @@ impl Room {
     fn take(&mut self, rows: usize, text_bytes: usize) {
         self.rows = self.rows.saturating_sub(rows);
         self.bytes = self.bytes.saturating_sub(rows * ROW_BYTES + text_bytes);
+    }
+
+    /// What of a share was used.
+    fn take_part(&mut self, share: Room, left: Room) {
+        self.rows = self.rows.saturating_sub(share.rows - left.rows);
+        self.bytes = self.bytes.saturating_sub(share.bytes - left.bytes);
     }
 }
 
@@ -218,6 +249,14 @@ struct Course<'a> {
 }
 
 impl Course<'_> {
+    /// Reads on until everything is there, or the room is full.
+    async fn fill(&mut self, room: &mut Room) -> Result<(), StoreError> {
+        while self.part.closing.is_none() && !room.is_full() {
+            self.step(room).await?;
+        }
+        Ok(())
+    }
+
     /// Reads once, and sets the place behind what was read.
     async fn step(&mut self, room: &mut Room) -> Result<(), StoreError> {
         let entity = self.place.head.entity;

@@ -18,7 +18,7 @@ pub(super) struct Keys {
 }
 
 impl Keys {
-    pub(super) fn of(parts: &[EntityPart]) -> Keys {
+    pub(super) fn of<'a>(parts: impl Iterator<Item = &'a EntityPart>) -> Keys {
         let mut keys = Keys::default();
         for part in parts {
             for row in &part.messages {
@@ -54,7 +54,11 @@ pub(super) struct Standing {
 }
 
 /// No journal row, and heads with what stands as their expected ver.
-pub(super) fn merge(parts: &[EntityPart], cursors: &[CursorRow], standing: &Standing) -> WriteSet {
+pub(super) fn merge<'a>(
+    parts: impl Iterator<Item = &'a EntityPart>,
+    cursors: &[CursorRow],
+    standing: &Standing,
+) -> WriteSet {
     let mut writes = WriteSet { cursors: cursors.to_vec(), ..WriteSet::default() };
     let mut messages: BTreeMap<(u64, u64), &MessageRow> = BTreeMap::new();
     let mut members: BTreeMap<(u64, u64), MemberRow> = BTreeMap::new();
@@ -193,14 +197,14 @@ mod tests {
         };
         let mut standing = Standing::default();
         standing.sessions.insert(5, vec![70]);
-        let first = merge(&[part(4)], &[], &standing);
+        let first = merge([part(4)].iter(), &[], &standing);
         assert_eq!(first.heads, [HeadChange { expected_ver: 0, head: head(4) }]);
         standing.heads.insert(5, head(4));
-        let again = merge(&[part(4)], &[], &standing);
+        let again = merge([part(4)].iter(), &[], &standing);
         assert_eq!((again.heads.len(), again.users.len()), (0, 1));
         assert_eq!(again.ended_sessions, [(5, 70)]);
         assert_eq!(again.trimmed_changes, [(5, 2)]);
-        let late = merge(&[part(3)], &[], &standing);
+        let late = merge([part(3)].iter(), &[], &standing);
         assert_eq!(late, WriteSet::default());
     }
 }

@@ -7,6 +7,7 @@
 mod control;
 mod dialect;
 mod failure;
+mod import;
 mod lane;
 mod moving;
 mod pool;
@@ -254,9 +255,9 @@ impl Store for MySqlStore {
         read!(self, progress(slot))
     }
 
-    async fn import(&self, lane: u16, import: &Import) -> Result<(), TransferError> {
+    async fn import(&self, lanes: &[u16], imports: &[Import]) -> Result<(), TransferError> {
         let me = self.me()?;
-        let step = async |session: &mut Session| moving::import(session, me, lane, import).await;
+        let step = async |session: &mut Session| import::import(session, me, lanes, imports).await;
         self.moving.step(step).await?
     }
 

@@ -209,9 +209,9 @@ impl Store for SqliteStore {
         self.reader().run(move |db| read::progress(db, slot)).await
     }
 
-    async fn import(&self, lane: u16, import: &Import) -> Result<(), TransferError> {
-        let (me, import) = (self.me()?, import.clone());
-        self.writer.run(move |db| Ok(moving::import(db, me, lane, &import))).await?
+    async fn import(&self, lanes: &[u16], imports: &[Import]) -> Result<(), TransferError> {
+        let (me, lanes, imports) = (self.me()?, lanes.to_vec(), imports.to_vec());
+        self.writer.run(move |db| Ok(moving::import(db, me, &lanes, &imports))).await?
     }
 
     async fn purge(

@@ -85,7 +85,7 @@ impl EntityPart {
 /// About what a row takes without its text.
 pub(super) const ROW_BYTES: usize = 128;
 
-/// One step of filling a slot.
+/// One step of filling a slot. Those of several slots may share a transaction.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Import {
     pub fence: MoveFence,
@@ -114,37 +114,58 @@ pub struct ProgressRow {
     pub bytes: u64,
 }
 
-/// What is to be done with a step.
+/// What is to be done with steps of different slots that go together.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(super) enum StepVerdict {
     /// Then this is the progress.
-    Apply(ProgressRow),
+    Apply(Vec<ProgressRow>),
     DoneBefore,
     OutOfOrder {
         stands: u64,
     },
 }
 
+/// `stand`: progress rows of these slots, of those that have one. Steps that go together are done
+/// together: one that was done says so of all of them.
+pub(super) fn judge_steps(imports: &[Import], stand: &[ProgressRow]) -> StepVerdict {
+    let mut next = Vec::with_capacity(imports.len());
+    let mut done = 0;
+    for import in imports {
+        let stands = stand.iter().find(|row| row.fence.slot == import.fence.slot);
+        match import.judge(stands) {
+            Ok(Some(row)) => next.push(row),
+            Ok(None) => done += 1,
+            Err(stands) => return StepVerdict::OutOfOrder { stands },
+        }
+    }
+    match done {
+        0 => StepVerdict::Apply(next),
+        done if done == imports.len() => StepVerdict::DoneBefore,
+        _ => StepVerdict::OutOfOrder { stands: next.first().map_or(0, |row| row.step - 1) },
+    }
+}
+
 impl Import {
+    /// The progress when it is done; None: it was done before. An error: it does not follow this step.
     /// `stands`: the slot's progress row. That of another move or try says nothing about this one.
-    pub(super) fn judge(&self, stands: Option<&ProgressRow>) -> StepVerdict {
+    fn judge(&self, stands: Option<&ProgressRow>) -> Result<Option<ProgressRow>, u64> {
         let stands = stands.filter(|row| row.fence == self.fence);
         let (step, rows, bytes) = stands.map_or((0, 0, 0), |row| (row.step, row.rows, row.bytes));
         if self.step == step && 0 < step {
-            return StepVerdict::DoneBefore;
+            return Ok(None);
         }
         if self.step != step + 1 {
-            return StepVerdict::OutOfOrder { stands: step };
+            return Err(step);
         }
         let count = |numbers: usize| u64::try_from(numbers).unwrap_or(u64::MAX);
-        StepVerdict::Apply(ProgressRow {
+        Ok(Some(ProgressRow {
             fence: self.fence,
             step: self.step,
             entity: self.entity,
             continuation: self.continuation.clone(),
             rows: rows + count(self.parts.iter().map(EntityPart::rows).sum()),
             bytes: bytes + count(self.parts.iter().map(EntityPart::bytes).sum()),
-        })
+        }))
     }
 }
 
@@ -190,24 +211,43 @@ mod tests {
 
     #[test]
     fn steps_are_taken_once_and_in_order() {
-        let StepVerdict::Apply(first) = import(1).judge(None) else { panic!("it is the first") };
+        let first = import(1).judge(None).expect("it is the first").expect("it is new");
         assert_eq!((first.step, first.rows, first.entity), (1, 1, 5));
         let known = stands(4, FENCE);
-        assert_eq!(import(4).judge(Some(&known)), StepVerdict::DoneBefore);
-        let StepVerdict::Apply(next) = import(5).judge(Some(&known)) else { panic!("it follows") };
+        assert_eq!(import(4).judge(Some(&known)), Ok(None));
+        let next = import(5).judge(Some(&known)).expect("it follows").expect("it is new");
         assert_eq!((next.step, next.rows, next.bytes), (5, 11, 100 + 128));
         for step in [0, 1, 3, 6] {
-            assert_eq!(import(step).judge(Some(&known)), StepVerdict::OutOfOrder { stands: 4 });
+            assert_eq!(import(step).judge(Some(&known)), Err(4));
         }
-        assert_eq!(import(0).judge(None), StepVerdict::OutOfOrder { stands: 0 });
-        assert_eq!(import(2).judge(None), StepVerdict::OutOfOrder { stands: 0 });
+        assert_eq!(import(0).judge(None), Err(0));
+        assert_eq!(import(2).judge(None), Err(0));
     }
 
     #[test]
     fn another_try_begins_again() {
         let other = stands(4, MoveFence { attempt: 1, ..FENCE });
-        let StepVerdict::Apply(first) = import(1).judge(Some(&other)) else { panic!("a new try") };
+        let first = import(1).judge(Some(&other)).expect("a new try").expect("it is new");
         assert_eq!((first.fence, first.rows), (FENCE, 1));
-        assert_eq!(import(5).judge(Some(&other)), StepVerdict::OutOfOrder { stands: 0 });
+        assert_eq!(import(5).judge(Some(&other)), Err(0));
+    }
+
+    #[test]
+    fn steps_that_go_together_are_done_together() {
+        let beside = MoveFence { slot: 8, ..FENCE };
+        let both = |one, other| [import(one), Import { fence: beside, ..import(other) }];
+        let known = [stands(4, FENCE), stands(2, beside)];
+        let StepVerdict::Apply(next) = judge_steps(&both(5, 3), &known) else { panic!("both") };
+        assert_eq!(next.iter().map(|row| row.step).collect::<Vec<_>>(), [5, 3]);
+        assert_eq!(judge_steps(&both(4, 2), &known), StepVerdict::DoneBefore);
+        assert_eq!(judge_steps(&both(4, 3), &known), StepVerdict::OutOfOrder { stands: 2 });
+        assert_eq!(judge_steps(&both(5, 4), &known), StepVerdict::OutOfOrder { stands: 2 });
+        assert_eq!(
+            judge_steps(&both(5, 1), &known[..1]),
+            StepVerdict::Apply(vec![
+                import(5).judge(Some(&known[0])).expect("it follows").expect("it is new"),
+                both(5, 1)[1].judge(None).expect("it is the first").expect("it is new"),
+            ])
+        );
     }
 }

@@ -229,8 +229,8 @@ impl Store for FaultyStore {
     async fn progress(&self, slot: u16) -> Result<Option<ProgressRow>, StoreError> {
         self.inner.progress(slot).await
     }
-    async fn import(&self, lane: u16, import: &Import) -> Result<(), TransferError> {
-        self.inner.import(lane, import).await
+    async fn import(&self, lanes: &[u16], imports: &[Import]) -> Result<(), TransferError> {
+        self.inner.import(lanes, imports).await
     }
     async fn purge(
         &self,

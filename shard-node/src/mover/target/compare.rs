@@ -8,8 +8,6 @@ use crate::mover::orders::Order;
 use crate::mover::rows::{cursor_in, cursor_out, fact_in, wanted_out};
 use crate::mover::source::{HEADS_MAX, digests_of, facts_of, stored_cursors};
 use crate::store::{CursorRow, Wanted, missing_facts};
-use shardline_domain::id::EntityId;
-use shardline_domain::slot::Slot;
 use shardline_wire::internal::DigestsRequest;
 use shardline_wire::moves::Moves;
 use std::collections::BTreeSet;
@@ -169,19 +167,9 @@ impl Work<'_> {
             tracing::warn!(move_id = %order.move_id, entities = again.len(),
                 "a copy differs again; it is compared once more when the source is frozen");
         }
-        let mut slots: BTreeSet<Slot> = BTreeSet::new();
-        for entity in &different {
-            slots.extend(EntityId::new(*entity).map(Slot::of));
-        }
-        for slot in slots {
-            let whole: Vec<Wanted> = different
-                .iter()
-                .filter(|id| EntityId::new(**id).is_ok_and(|id| Slot::of(id) == slot))
-                .filter(|id| !suspects.contains(id))
-                .map(|id| Wanted { entity: *id, since: 0 })
-                .collect();
-            self.copy_entities(order, slot, (whole, Vec::new()), peer).await?;
-        }
+        let whole = different.iter().filter(|id| !suspects.contains(id));
+        let whole = whole.map(|id| Wanted { entity: *id, since: 0 }).collect();
+        self.copy_entities(order, whole, Vec::new(), peer).await?;
         let mut memory = self.memory.lock();
         for entity in different {
             memory.suspects.insert(entity);

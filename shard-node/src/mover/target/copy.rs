@@ -1,10 +1,12 @@
 //! Rows from the other side into this database, a page and a transaction at a time.
 
-use super::{Dirty, Halt, Work, again, fence};
+use super::{Halt, Work, again, fence};
 use crate::mover::orders::Order;
 use crate::mover::rows::{head_in, part_in, wanted_out};
 use crate::mover::source::{HEADS_MAX, WANTED_MAX};
-use crate::store::{CursorRow, EntityPart, HeadRow, Import, StoreError, TransferError, Wanted};
+use crate::store::{
+    CursorRow, EntityPart, HeadRow, Import, ProgressRow, StoreError, TransferError, Wanted,
+};
 use futures::stream;
 use futures::{StreamExt, TryStreamExt};
 use shardline_daemon::clock::Stopwatch;
@@ -14,13 +16,13 @@ use shardline_domain::slot::Slot;
 use shardline_wire::internal::{HeadsRequest, RowsRequest};
 use shardline_wire::moves::Moves;
 use shardline_wire::refusal::{Code, Refusal};
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::Duration;
 
-/// Slots copied at the same time, each a page at a time.
-const SLOTS_AT_ONCE: usize = 4;
 /// Cursors of one transaction.
 const CURSORS_AT_ONCE: usize = 1_000;
+/// Reads at the same time.
+const READS_AT_ONCE: usize = 4;
 /// Attempts at a step whose outcome is not known.
 const STEP_TRIES: u32 = 5;
 const STEP_PAUSE: Duration = Duration::from_millis(50);
@@ -38,12 +40,7 @@ impl Work<'_> {
             self.part.proceed(order, |_, counts| counts.entities_total += read);
             let wanted = self.lacking(&page.heads).await?;
             count += wanted.len() as u64;
-            for wanted in wanted.chunk_by(|one, other| slot_of(one) == slot_of(other)) {
-                let Some(slot) = wanted.first().and_then(slot_of) else { continue };
-                let wanted = (wanted.to_vec(), Vec::new());
-                let held = self.copy_entities(order, slot, wanted, peer).await?;
-                *self.held_back.lock() += held;
-            }
+            self.copy_entities(order, wanted, Vec::new(), peer).await?;
             self.part.proceed(order, |_, counts| counts.entities += read);
             from = page.next;
             self.memory.lock().read_to = Some(from);
@@ -72,9 +69,7 @@ impl Work<'_> {
         let goes_on = heads.first().is_none_or(|head| after < head.entity);
         let moving =
             |slot: &Slot| order.slots.binary_search_by_key(slot, |(moving, _)| *moving).is_ok();
-        let known = heads
-            .iter()
-            .all(|head| EntityId::new(head.entity).is_ok_and(|id| moving(&Slot::of(id))));
+        let known = heads.iter().all(|head| moving_slot(order, head.entity).is_some());
         if !in_order || !goes_on || !known {
             return Err(Halt::Peer(bad("heads are not in order, or of other slots")));
         }
@@ -112,119 +107,49 @@ impl Work<'_> {
         peer: &dyn Moves,
         (entities, cursors): (&[u64], &[CursorRow]),
     ) -> Result<u64, Halt> {
-        let mut by_slot: BTreeMap<Slot, (Vec<u64>, Vec<CursorRow>)> = BTreeMap::new();
-        for entity in entities {
-            if let Ok(id) = EntityId::new(*entity) {
-                by_slot.entry(Slot::of(id)).or_default().0.push(*entity);
-            }
-        }
-        for row in cursors {
-            if let Ok(id) = EntityId::new(row.chat) {
-                by_slot.entry(Slot::of(id)).or_default().1.push(*row);
-            }
-        }
-        if by_slot.keys().any(|slot| !order.slots.iter().any(|(moving, _)| moving == slot)) {
+        let foreign = |entity: u64| moving_slot(order, entity).is_none();
+        if entities.iter().copied().chain(cursors.iter().map(|row| row.chat)).any(foreign) {
             return Err(Halt::Peer(bad("it tells of another slot")));
         }
-        // Steps of different slots may overlap: most of their time is the database's commit.
-        let copies = by_slot.into_iter().map(|(slot, (entities, cursors))| {
-            self.copy_changed_of(order, slot, entities, cursors, peer)
-        });
-        let copied: Vec<(u64, Duration)> =
-            stream::iter(copies).buffer_unordered(SLOTS_AT_ONCE).try_collect().await?;
-        // They waited beside each other.
-        let held = copied.iter().map(|(_, held)| *held).max();
-        *self.held_back.lock() += held.unwrap_or_default();
-        Ok(copied.iter().map(|(count, _)| count).sum())
-    }
-
-    async fn copy_changed_of(
-        &self,
-        order: &Order,
-        slot: Slot,
-        entities: Vec<u64>,
-        cursors: Vec<CursorRow>,
-        peer: &dyn Moves,
-    ) -> Result<(u64, Duration), Halt> {
-        let mine = self.mover.store.heads(&entities).await?;
+        let mine = self.mover.store.heads(entities).await?;
         let mine: HashMap<u64, u64> = mine.iter().map(|row| (row.entity, row.ver)).collect();
         let wanted: Vec<Wanted> = entities
             .iter()
             .map(|entity| Wanted { entity: *entity, since: mine.get(entity).copied().unwrap_or(0) })
             .collect();
         let count = wanted.len() as u64;
-        let held = self.copy_entities(order, slot, (wanted, cursors), peer).await?;
-        Ok((count, held))
+        self.copy_entities(order, wanted, cursors.to_vec(), peer).await?;
+        Ok(count)
     }
 
-    /// Rows of these; cursors go with the last of them, when their members are there. Returns for how
-    /// long it was held back.
+    /// Rows of these, in pages, each of which is one transaction for all its slots; the next page is read
+    /// meanwhile. Cursors go with the last page, when their members are there.
     pub(super) async fn copy_entities(
         &self,
         order: &Order,
-        slot: Slot,
-        (mut wanted, cursors): (Vec<Wanted>, Vec<CursorRow>),
+        mut wanted: Vec<Wanted>,
+        cursors: Vec<CursorRow>,
         peer: &dyn Moves,
-    ) -> Result<Duration, Halt> {
-        if wanted.is_empty() && cursors.is_empty() {
-            return Ok(Duration::ZERO);
-        }
+    ) -> Result<(), Halt> {
         self.memory
             .lock()
             .cursors
             .extend(cursors.iter().map(|row| ((row.chat, row.user), row.seq)));
-        let mut cursors = cursors.chunks(CURSORS_AT_ONCE).map(<[CursorRow]>::to_vec);
-        let mut held = Duration::ZERO;
-        let mut place = self.resume(order, slot, &mut wanted).await?;
-        let mut empty_pages = 0;
-        while !wanted.is_empty() {
+        let mut cursors = cursors.chunks(CURSORS_AT_ONCE);
+        let place = self.resume(order, &mut wanted, cursors.clone().flatten()).await?;
+        let mut next = self.page(order, &wanted, place, peer).await?;
+        while let Some(page) = next {
             self.goes_on(order)?;
-            let request = || RowsRequest {
-                scope: Some(order.scope()),
-                slot: slot.get().into(),
-                wanted: wanted_out(&wanted[..wanted.len().min(WANTED_MAX)]),
-                place: place.clone(),
-            };
-            let answer = again(|| peer.rows(request())).await?;
-            let finished = usize::try_from(answer.finished).unwrap_or(usize::MAX);
-            let parts = answer.parts.into_iter().map(part_in);
-            let parts: Vec<EntityPart> = parts.collect::<Result<_, _>>().map_err(Halt::Peer)?;
-            let foreign = |part: &EntityPart| {
-                !EntityId::new(part.entity).is_ok_and(|id| Slot::of(id) == slot)
-            };
-            if wanted.len() < finished || parts.iter().any(foreign) {
-                return Err(Halt::Peer(bad("it sent what was not asked for")));
-            }
-            let rows: usize = parts.iter().map(EntityPart::rows).sum();
-            let bytes: usize = parts.iter().map(EntityPart::bytes).sum();
-            empty_pages = if rows == 0 && finished == 0 { empty_pages + 1 } else { 0 };
-            if EMPTY_PAGES_MAX < empty_pages {
-                return Err(Halt::Peer(bad("it sends nothing")));
-            }
-            let closed: Vec<u64> = parts
-                .iter()
-                .filter(|part| part.closing.is_some())
-                .map(|part| part.entity)
-                .collect();
-            {
-                let mut memory = self.memory.lock();
-                let compared = memory.compared;
-                for one in wanted.iter().filter(|one| closed.contains(&one.entity)) {
-                    // It was equal up to what was there, if it was compared before.
-                    let since = if compared { one.since } else { 0 };
-                    memory.dirty.entry(one.entity).or_insert(Dirty { since });
-                }
-            }
-            wanted.drain(..finished);
-            place = answer.place;
-            if !parts.is_empty() {
-                let next = wanted.first().map_or(0, |one| one.entity);
-                let continuation = place.clone();
-                let last = if wanted.is_empty() { cursors.next() } else { None };
-                let last = last.unwrap_or_default();
-                held += self.import(order, slot, parts, last, (next, continuation)).await?;
-            }
-            let (rows, bytes) = (rows as u64, bytes as u64);
+            wanted.drain(..page.finished);
+            self.memory.lock().compare_later(&page.closed);
+            let (rows, bytes) = (page.rows, page.bytes);
+            let goes_on = (wanted.first().map_or(0, |one| one.entity), page.place.clone());
+            let with_it = if wanted.is_empty() { cursors.next() } else { None };
+            let stored = self.import(order, page.parts, with_it.unwrap_or_default(), goes_on);
+            let read = self.page(order, &wanted, page.place, peer);
+            let (stored, read) = futures::join!(stored, read);
+            stored?;
+            next = read?;
             self.part.proceed(order, |_, counts| {
                 counts.rows += rows;
                 counts.bytes += bytes;
@@ -233,82 +158,173 @@ impl Work<'_> {
             let pause = self.throttle.lock().take(bytes, order.bytes_per_second, now);
             if !pause.is_zero() && !self.settles() {
                 tokio::time::sleep(pause).await;
-                held += pause;
+                *self.held_back.lock() += pause;
             }
         }
         for rows in cursors {
             self.goes_on(order)?;
-            held += self.import(order, slot, Vec::new(), rows, (0, Vec::new())).await?;
+            self.import(order, Vec::new(), rows, (0, Vec::new())).await?;
         }
-        Ok(held)
+        Ok(())
+    }
+
+    /// The next rows of what is wanted; None if nothing is left.
+    async fn page(
+        &self,
+        order: &Order,
+        wanted: &[Wanted],
+        mut place: Vec<u8>,
+        peer: &dyn Moves,
+    ) -> Result<Option<Page>, Halt> {
+        let mut left = wanted;
+        let mut finished = 0;
+        for _ in 0..EMPTY_PAGES_MAX {
+            if left.is_empty() && finished == 0 {
+                return Ok(None);
+            }
+            self.goes_on(order)?;
+            let request = || RowsRequest {
+                scope: Some(order.scope()),
+                wanted: wanted_out(&left[..left.len().min(WANTED_MAX)]),
+                place: place.clone(),
+            };
+            let answer = again(|| peer.rows(request())).await?;
+            let parts = answer.parts.into_iter().map(part_in);
+            let parts: Vec<EntityPart> = parts.collect::<Result<_, _>>().map_err(Halt::Peer)?;
+            let mut asked = left.iter();
+            let in_order =
+                parts.iter().all(|part| asked.any(|wanted| wanted.entity == part.entity));
+            let done = usize::try_from(answer.finished).unwrap_or(usize::MAX);
+            if left.len() < done || !in_order {
+                return Err(Halt::Peer(bad("it sent what was not asked for")));
+            }
+            finished += done;
+            left = &left[done..];
+            place = answer.place;
+            // Entities that are gone have no parts: there may be pages of them.
+            if !parts.is_empty() || left.is_empty() {
+                return Ok(Some(Page::of(parts, wanted, finished, place)));
+            }
+        }
+        Err(Halt::Peer(bad("it sends nothing")))
     }
 
     /// A large entity goes on where an import of this attempt stopped: it comes first then.
     async fn resume(
         &self,
         order: &Order,
-        slot: Slot,
         wanted: &mut [Wanted],
+        cursors: impl Iterator<Item = &CursorRow>,
     ) -> Result<Vec<u8>, Halt> {
+        let entities = wanted.iter().map(|one| one.entity).chain(cursors.map(|row| row.chat));
+        let slots: BTreeSet<Slot> =
+            entities.filter_map(|entity| moving_slot(order, entity)).collect();
         // Known: this process did the last step, and ended the entity or began it anew.
-        if self.memory.lock().steps.contains_key(&slot) {
-            return Ok(Vec::new());
+        let unknown = {
+            let memory = self.memory.lock();
+            slots.into_iter().filter(|slot| !memory.steps.contains_key(slot)).collect::<Vec<_>>()
+        };
+        let reads = unknown.into_iter().map(|slot| async move {
+            Ok::<_, StoreError>((slot, self.mover.store.progress(slot.get()).await?))
+        });
+        let stand: Vec<(Slot, Option<ProgressRow>)> =
+            stream::iter(reads).buffer_unordered(READS_AT_ONCE).try_collect().await?;
+        let mut place = Vec::new();
+        for (slot, progress) in stand {
+            let progress = progress.filter(|row| row.fence == fence(order, slot));
+            self.memory.lock().steps.insert(slot, progress.as_ref().map_or(0, |row| row.step));
+            let Some(progress) = progress.filter(|row| !row.continuation.is_empty()) else {
+                continue;
+            };
+            let at = wanted.iter().position(|one| one.entity == progress.entity);
+            if let Some(at) = at.filter(|_| place.is_empty()) {
+                wanted.swap(0, at);
+                place = progress.continuation;
+            }
         }
-        let progress = self.mover.store.progress(slot.get()).await?;
-        let progress = progress.filter(|row| row.fence == fence(order, slot));
-        let step = progress.as_ref().map_or(0, |row| row.step);
-        self.memory.lock().steps.insert(slot, step);
-        let Some(progress) = progress.filter(|row| !row.continuation.is_empty()) else {
-            return Ok(Vec::new());
-        };
-        let Some(at) = wanted.iter().position(|one| one.entity == progress.entity) else {
-            return Ok(Vec::new());
-        };
-        wanted.swap(0, at);
-        Ok(progress.continuation)
+        Ok(place)
     }
 
-    /// One transaction; repeated until it is known to be done. Unless writes wait for it, half of the
-    /// time is left to what else the shard does; returns for how long.
+    /// One transaction for all slots of these; repeated until it is known to be done. `goes_on`: where
+    /// the next page does. Unless writes wait for it, half of the time is left to what else the shard
+    /// does.
     async fn import(
         &self,
         order: &Order,
-        slot: Slot,
         parts: Vec<EntityPart>,
-        cursors: Vec<CursorRow>,
-        (entity, continuation): (u64, Vec<u8>),
-    ) -> Result<Duration, Halt> {
-        let step = self.memory.lock().steps.get(&slot).copied().unwrap_or(0) + 1;
-        let fence = fence(order, slot);
-        let import = Import { fence, step, parts, cursors, entity, continuation };
-        let lane = self.mover.lane(slot);
+        cursors: &[CursorRow],
+        goes_on: (u64, Vec<u8>),
+    ) -> Result<(), Halt> {
+        let imports = self.steps(order, parts, cursors, goes_on);
+        let slots = || imports.keys().copied();
+        if imports.is_empty() {
+            return Ok(());
+        }
+        let lanes: BTreeSet<u16> = slots().map(|slot| self.mover.lane(slot)).collect();
+        let lanes: Vec<u16> = lanes.into_iter().collect();
+        let steps: Vec<Import> = imports.values().cloned().collect();
         let mut tries = 0;
         loop {
             tries += 1;
             let stopwatch = Stopwatch::start();
-            match self.mover.store.import(lane, &import).await {
+            match self.mover.store.import(&lanes, &steps).await {
                 Ok(()) => {
-                    self.memory.lock().steps.insert(slot, step);
-                    if self.settles() {
-                        return Ok(Duration::ZERO);
+                    let done = steps.iter().zip(slots()).map(|(import, slot)| (slot, import.step));
+                    self.memory.lock().steps.extend(done);
+                    if !self.settles() {
+                        let pause = stopwatch.elapsed().min(STEP_PAUSE);
+                        tokio::time::sleep(pause).await;
+                        *self.held_back.lock() += pause;
                     }
-                    let pause = stopwatch.elapsed().min(STEP_PAUSE);
-                    tokio::time::sleep(pause).await;
-                    return Ok(pause);
+                    return Ok(());
                 }
                 Err(TransferError::Store(StoreError::Unavailable(reason)))
                     if tries < STEP_TRIES =>
                 {
-                    tracing::debug!(%slot, reason, "a step of an import is tried again");
+                    tracing::debug!(reason, "a step of an import is tried again");
                     tokio::time::sleep(STEP_PAUSE * tries).await;
                 }
                 Err(error) => {
-                    // Where it stands is read again.
-                    self.memory.lock().steps.remove(&slot);
+                    // Where they stand is read again.
+                    let mut memory = self.memory.lock();
+                    memory.steps.retain(|slot, _| !imports.contains_key(slot));
                     return Err(error.into());
                 }
             }
         }
+    }
+
+    /// The next step of each slot of these.
+    fn steps(
+        &self,
+        order: &Order,
+        parts: Vec<EntityPart>,
+        cursors: &[CursorRow],
+        (entity, continuation): (u64, Vec<u8>),
+    ) -> BTreeMap<Slot, Import> {
+        let mut imports: BTreeMap<Slot, Import> = BTreeMap::new();
+        let memory = self.memory.lock();
+        let begin = |slot: Slot| Import {
+            fence: fence(order, slot),
+            step: memory.steps.get(&slot).copied().unwrap_or(0) + 1,
+            parts: Vec::new(),
+            cursors: Vec::new(),
+            entity: 0,
+            continuation: Vec::new(),
+        };
+        for part in parts {
+            let Some(slot) = moving_slot(order, part.entity) else { continue };
+            let import = imports.entry(slot).or_insert_with(|| begin(slot));
+            if part.entity == entity && part.closing.is_none() {
+                (import.entity, import.continuation) = (entity, continuation.clone());
+            }
+            import.parts.push(part);
+        }
+        for row in cursors {
+            let Some(slot) = moving_slot(order, row.chat) else { continue };
+            imports.entry(slot).or_insert_with(|| begin(slot)).cursors.push(*row);
+        }
+        imports
     }
 }
 
@@ -339,8 +355,36 @@ pub(super) struct HeadsPage {
     pub(super) next: Option<HeadsFrom>,
 }
 
-fn slot_of(wanted: &Wanted) -> Option<Slot> {
-    EntityId::new(wanted.entity).map(Slot::of).ok()
+/// What the other side sent for the first of what was wanted.
+struct Page {
+    parts: Vec<EntityPart>,
+    /// How many of the wanted are done with.
+    finished: usize,
+    /// Where the next one goes on; empty: from its beginning.
+    place: Vec<u8>,
+    /// Those that are complete with it.
+    closed: Vec<Wanted>,
+    rows: u64,
+    bytes: u64,
+}
+
+impl Page {
+    fn of(parts: Vec<EntityPart>, wanted: &[Wanted], finished: usize, place: Vec<u8>) -> Page {
+        let rows = parts.iter().map(EntityPart::rows).sum::<usize>() as u64;
+        let bytes = parts.iter().map(EntityPart::bytes).sum::<usize>() as u64;
+        // Parts come in the order of what was wanted.
+        let mut wanted = wanted.iter();
+        let closed = parts.iter().filter(|part| part.closing.is_some());
+        let closed = closed.filter_map(|part| wanted.find(|one| one.entity == part.entity));
+        let closed = closed.copied().collect();
+        Page { parts, finished, place, closed, rows, bytes }
+    }
+}
+
+/// The entity's slot, if it is of this move.
+fn moving_slot(order: &Order, entity: u64) -> Option<Slot> {
+    let slot = Slot::of(EntityId::new(entity).ok()?);
+    order.slots.binary_search_by_key(&slot, |(moving, _)| *moving).is_ok().then_some(slot)
 }
 
 fn bad(what: &str) -> Refusal {

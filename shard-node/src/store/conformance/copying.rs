@@ -105,7 +105,7 @@ impl<'a> Copier<'a> {
     pub(super) async fn import(&mut self, parts: Vec<EntityPart>, cursors: Vec<CursorRow>) {
         self.step += 1;
         let import = import_of(self.fence, self.step, parts, cursors);
-        self.target.import(LANE, &import).await.expect("the slot is being filled");
+        self.target.import(&[LANE], &[import]).await.expect("the slot is being filled");
     }
 }
 
@@ -129,7 +129,7 @@ pub(super) async fn heads_of(store: &dyn Store) -> BTreeMap<u64, HeadRow> {
     }
 }
 
-async fn digests(store: &dyn Store, since: u64) -> Vec<EntityDigest> {
+pub(super) async fn digests(store: &dyn Store, since: u64) -> Vec<EntityDigest> {
     let mut digests = Vec::new();
     for entity in heads_of(store).await.keys() {
         digests.push(digest_of(store, *entity, since).await.expect("a read").expect("it is there"));
@@ -147,7 +147,7 @@ pub(super) async fn assert_equal(source: &dyn Store, target: &dyn Store) {
     assert_eq!(missing_facts(&facts(source).await, &facts(target).await), []);
 }
 
-async fn one_page(source: &dyn Store, entity: u64, since: u64) -> Exported {
+pub(super) async fn one_page(source: &dyn Store, entity: u64, since: u64) -> Exported {
     let exported = export(source, &[Wanted { entity, since }], None, PageSize::FULL).await;
     let exported = exported.expect("a read");
     assert_eq!((exported.finished, exported.place), (1, None));
@@ -160,7 +160,7 @@ fn change(entity: u64, ver: u64, kind: ChangeKind, subject: u64) -> ChangeRow {
 
 /// The next commit of a chat with all that may happen in one: a send, an edit of an early message, a
 /// member who joins, another who leaves, a fact, a change of the settings.
-fn all_kinds(script: &mut Script, chat: u64, round: u64) -> WriteSet {
+pub(super) fn all_kinds(script: &mut Script, chat: u64, round: u64) -> WriteSet {
     let mut writes = script.sends(&[chat]);
     let head = script.heads.get_mut(&chat).expect("it was met");
     let born = writes.messages.last_mut().expect("it was sent");
@@ -276,7 +276,7 @@ pub async fn a_copy_made_while_people_write_ends_equal(database: &dyn Database) 
         (copier.step, pages)
     };
     let ((), (step, pages)) =
-        in_time("a copy beside writes", async { tokio::join!(writing, copying) }).await;
+        in_time("a copy beside writes", async { tokio::join!(writing, Box::pin(copying)) }).await;
     assert!(4 < pages);
     // Nobody writes any more: the last difference.
     let mut copier = Copier { step, ..Copier::new(&*source, &*target) };
@@ -319,7 +319,7 @@ pub async fn a_big_chat_takes_many_pages_and_goes_on_after_a_crash(database: &dy
         let continuation = exported.place.map_or_else(Vec::new, |place| place.encode());
         let import = import_of(FENCE, pages, exported.parts, Vec::new());
         let import = Import { continuation, ..import };
-        target.import(LANE, &import).await.expect("the slot is being filled");
+        target.import(&[LANE], &[import]).await.expect("the slot is being filled");
         if exported.place.is_none() {
             break;
         }
@@ -478,119 +478,6 @@ pub async fn a_retry_finds_its_first_message_on_the_target(database: &dyn Databa
     assert!(matches!(refused, Err(CommitError::Duplicate)), "{refused:?}");
     here.forget(&again);
     here.send(&*target, &[chat]).await;
-}
-
-pub async fn another_attempt_changes_nothing(database: &dyn Database) {
-    let other = database.another().await;
-    let (source, mut script) = source_with_everything(database).await;
-    let target = writing_store(&*other).await;
-    let parts = one_page(&*source, id(0), 0).await.parts;
-    let try_all = async |stands: SlotRow, fences: &[MoveFence]| {
-        let before = digests(&*target, 0).await;
-        let progress = target.progress(FENCE.slot).await.expect("a read");
-        for fence in fences {
-            for step in [1, 2] {
-                let import = import_of(*fence, step, parts.clone(), Vec::new());
-                let refused = target.import(LANE, &import).await;
-                let Err(TransferError::Refused { stands: found }) = refused else {
-                    panic!("{fence:?} in {stands:?}: {refused:?}");
-                };
-                assert_eq!(found.unwrap_or(SlotRow::none(FENCE.slot)), stands);
-            }
-        }
-        assert_eq!(digests(&*target, 0).await, before);
-        assert_eq!(target.progress(FENCE.slot).await.expect("a read"), progress);
-    };
-    try_all(SlotRow::none(FENCE.slot), &[FENCE]).await;
-    open_slot(&*target, FENCE).await;
-    let others = [
-        MoveFence { attempt: 1, ..FENCE },
-        MoveFence { attempt: 3, ..FENCE },
-        MoveFence { move_id: 8, ..FENCE },
-    ];
-    try_all(slot_row(&*target, FENCE.slot).await, &others).await;
-    Copier::new(&*source, &*target).round().await;
-    let writes = all_kinds(&mut script, id(100), 1);
-    source.commit(LANE, &writes).await.expect("a commit in order is stored");
-    for state in [SlotState::Owned, SlotState::Frozen, SlotState::Quarantined, SlotState::Moved] {
-        let from = slot_row(&*target, FENCE.slot).await;
-        let to = SlotRow { state, epoch: from.epoch + 1, ..from };
-        put(&*target, &[LANE], &[SlotChange { from, to }]).await;
-        try_all(to, &[FENCE]).await;
-    }
-    // A writer that was replaced.
-    let new = other.open().await;
-    new.take_over(writer(2), 2).await.expect("a higher term");
-    let import = import_of(FENCE, 1, parts, Vec::new());
-    loop {
-        match target.import(LANE, &import).await {
-            // Its session was ended with the takeover.
-            Err(TransferError::Store(StoreError::Unavailable(_))) => {}
-            Err(TransferError::Store(StoreError::Fenced { term: 2 })) => break,
-            other => panic!("{other:?}"),
-        }
-    }
-}
-
-pub async fn steps_are_done_once_and_in_order(database: &dyn Database) {
-    let other = database.another().await;
-    let (source, _) = source_with_everything(database).await;
-    let target = writing_store(&*other).await;
-    open_slot(&*target, FENCE).await;
-    let parts = one_page(&*source, id(0), 0).await.parts;
-    let import = async |fence, step| {
-        target.import(LANE, &import_of(fence, step, parts.clone(), Vec::new())).await
-    };
-    let refused = import(FENCE, 2).await;
-    assert!(matches!(refused, Err(TransferError::OutOfOrder { stands: 0 })), "{refused:?}");
-    assert_eq!(heads_of(&*target).await.len(), 0);
-    for step in [1, 1, 2, 3, 3, 3] {
-        import(FENCE, step).await.expect("it is done, now or before");
-    }
-    let refused = import(FENCE, 2).await;
-    assert!(matches!(refused, Err(TransferError::OutOfOrder { stands: 3 })), "{refused:?}");
-    let progress = target.progress(FENCE.slot).await.expect("a read").expect("it is there");
-    let rows: usize = 3 * parts.iter().map(EntityPart::rows).sum::<usize>();
-    assert_eq!((progress.step, progress.rows), (3, rows as u64));
-    // Another attempt begins at 1.
-    let next = MoveFence { attempt: 3, ..FENCE };
-    open_slot(&*target, next).await;
-    let refused = import(next, 4).await;
-    assert!(matches!(refused, Err(TransferError::OutOfOrder { stands: 0 })), "{refused:?}");
-    import(next, 1).await.expect("it is the first");
-    let progress = target.progress(FENCE.slot).await.expect("a read").expect("it is there");
-    assert_eq!((progress.fence, progress.step), (next, 1));
-    assert_eq!(target.progress(FENCE.slot + 1).await.expect("a read"), None);
-}
-
-pub async fn an_import_that_was_lost_on_its_way_is_repeated(database: &dyn Database) {
-    let other = database.another().await;
-    let Some((target, wire)) = other.open_by_wire().await else { return };
-    let (source, _) = source_with_everything(database).await;
-    target.take_over(writer(1), 2).await.expect("nobody has a higher term");
-    open_slot(&*target, FENCE).await;
-    let parts = one_page(&*source, id(0), 0).await.parts;
-    for (step, cut) in
-        [(1, Cut::AtStatement), (2, Cut::CommitLost), (3, Cut::AnswerLost), (4, Cut::CommitLost)]
-    {
-        let import = import_of(FENCE, step, parts.clone(), Vec::new());
-        wire.cut(cut);
-        let lost = target.import(LANE, &import).await;
-        let unknown = matches!(lost, Err(TransferError::Store(StoreError::Unavailable(_))));
-        assert!(unknown, "{lost:?}");
-        if step == 4 {
-            break;
-        }
-        in_time("the same again", target.import(LANE, &import)).await.expect("it is repeated");
-        let progress = target.progress(FENCE.slot).await.expect("a read").expect("it is there");
-        let rows: usize = parts.iter().map(EntityPart::rows).sum();
-        assert_eq!((progress.step, progress.rows), (step, step * rows as u64));
-    }
-    // The lost one holds its locks on the server still. It does not stand in the way of a change of the
-    // slot, and is not carried out after it.
-    in_time("a slot change", open_slot(&*target, MoveFence { attempt: 3, ..FENCE })).await;
-    let progress = target.progress(FENCE.slot).await.expect("a read").expect("it is there");
-    assert_eq!(progress.step, 3);
 }
 
 pub async fn imports_and_commits_do_not_hinder_each_other(database: &dyn Database) {

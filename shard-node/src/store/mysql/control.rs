@@ -71,7 +71,7 @@ pub(super) async fn put_slots(
     lanes: &[u16],
     changes: &[SlotChange],
 ) -> Result<SlotsPut, StoreError> {
-    for stands in hold_lanes(session, lanes).await? {
+    for stands in hold_lanes(session, lanes, LaneLock::Exclusive).await? {
         must_be(stands, me)?;
     }
     let slots: Vec<u16> = changes.iter().map(|change| change.to.slot).collect();
@@ -87,10 +87,12 @@ pub(super) async fn put_slots(
     Ok(put)
 }
 
-/// Begins a transaction that holds lane rows exclusively, and says who stands in each.
-async fn hold_lanes(
+/// Begins a transaction that holds lane rows (none named: all of them, exclusively), in order, and says
+/// who stands in each.
+pub(super) async fn hold_lanes(
     session: &mut Session,
     lanes: &[u16],
+    lock: LaneLock,
 ) -> Result<Vec<Option<Writer>>, StoreError> {
     let mut lanes = lanes.to_vec();
     lanes.sort_unstable();
@@ -101,10 +103,10 @@ async fn hold_lanes(
         let writer = |(term, incarnation)| Some(Writer { term, incarnation });
         return Ok(if all.is_empty() { vec![None] } else { all.into_iter().map(writer).collect() });
     };
-    let mut stands = vec![session.begin_with_lane(*first, LaneLock::Exclusive).await?];
+    let mut stands = vec![session.begin_with_lane(*first, lock).await?];
     for lane in rest {
         // By its key: a condition on several might wait for rows of others.
-        let sql = format!("SELECT term, incarnation FROM lanes WHERE lane = {lane} FOR UPDATE");
+        let sql = lock.of_lane(*lane);
         let found: Option<(u64, u64)> = session.first(&sql).await?;
         stands.push(found.map(|(term, incarnation)| Writer { term, incarnation }));
     }

@@ -349,8 +349,8 @@ pub(super) fn progress(row: Row) -> Result<ProgressRow, StoreError> {
     })
 }
 
-pub(super) fn put_progress(row: &ProgressRow) -> Vec<Value> {
-    vec![
+pub(super) fn put_progress(row: &ProgressRow, values: &mut Vec<Value>) {
+    values.extend([
         row.fence.move_id.into(),
         row.fence.attempt.into(),
         row.step.into(),
@@ -359,7 +359,7 @@ pub(super) fn put_progress(row: &ProgressRow) -> Vec<Value> {
         row.rows.into(),
         row.bytes.into(),
         row.fence.slot.into(),
-    ]
+    ]);
 }
 
 pub(super) fn positions(row: Row) -> Result<LanePositions, StoreError> {

@@ -196,12 +196,8 @@ impl Session {
         lane: u16,
         lock: LaneLock,
     ) -> Result<Option<Writer>, mysql_async::Error> {
-        // One packet; numbers cannot be anything but numbers.
-        let lock = match lock {
-            LaneLock::Shared => "LOCK IN SHARE MODE",
-            LaneLock::Exclusive => "FOR UPDATE",
-        };
-        let sql = format!("BEGIN; SELECT term, incarnation FROM lanes WHERE lane = {lane} {lock}");
+        // One packet.
+        let sql = format!("BEGIN; {}", lock.of_lane(lane));
         let mut answers = self.conn.query_iter(sql).await?;
         let _begun: Vec<Row> = answers.collect().await?;
         let stands: Vec<(u64, u64)> = answers.collect().await?;
@@ -228,6 +224,17 @@ impl Session {
 pub(super) enum LaneLock {
     Shared,
     Exclusive,
+}
+
+impl LaneLock {
+    /// The statement that locks this lane's row. A number cannot be anything but a number.
+    pub(super) fn of_lane(self, lane: u16) -> String {
+        let lock = match self {
+            LaneLock::Shared => "LOCK IN SHARE MODE",
+            LaneLock::Exclusive => "FOR UPDATE",
+        };
+        format!("SELECT term, incarnation FROM lanes WHERE lane = {lane} {lock}")
+    }
 }
 
 fn parameters(values: Vec<Value>) -> Params {

@@ -5,7 +5,7 @@ use crate::store::sqlite::commit::write_rows;
 use crate::store::sqlite::control::{begin, must_be_writer, put_slot};
 use crate::store::sqlite::read;
 use crate::store::sqlite::rows::{self, bits, bound};
-use crate::store::transfer::StepVerdict;
+use crate::store::transfer::{StepVerdict, judge_steps};
 use crate::store::*;
 use rusqlite::{Connection, OptionalExtension, Transaction};
 use shardline_domain::slot::Slot;
@@ -24,33 +24,43 @@ fn slot_row(db: &Transaction<'_>, slot: u16) -> Result<Option<SlotRow>, StoreErr
 pub(super) fn import(
     db: &mut Connection,
     me: Writer,
-    lane: u16,
-    import: &Import,
+    lanes: &[u16],
+    imports: &[Import],
 ) -> Result<(), TransferError> {
     let transaction = begin(db)?;
-    must_be_writer(&transaction, lane, me)?;
-    let stands = slot_row(&transaction, import.fence.slot)?;
-    if !import.fence.may_import(stands) {
-        return Err(TransferError::Refused { stands });
+    for lane in lanes {
+        must_be_writer(&transaction, *lane, me)?;
     }
-    let progress = read::progress(&transaction, import.fence.slot)?;
-    let next = match import.judge(progress.as_ref()) {
+    let mut known = Vec::new();
+    for import in imports {
+        let stands = slot_row(&transaction, import.fence.slot)?;
+        if !import.fence.may_import(stands) {
+            return Err(TransferError::Refused { stands });
+        }
+        known.extend(read::progress(&transaction, import.fence.slot)?);
+    }
+    let next = match judge_steps(imports, &known) {
         StepVerdict::Apply(next) => next,
         StepVerdict::DoneBefore => return Ok(()),
         StepVerdict::OutOfOrder { stands } => return Err(TransferError::OutOfOrder { stands }),
     };
-    transaction.prepare_cached(include_str!("put_progress.sql"))?.execute((
-        next.fence.slot,
-        bits(next.fence.move_id),
-        next.fence.attempt,
-        bits(next.step),
-        bits(next.entity),
-        next.continuation,
-        bits(next.rows),
-        bits(next.bytes),
-    ))?;
-    let standing = standing(&transaction, &Keys::of(&import.parts))?;
-    let writes = merge(&import.parts, &import.cursors, &standing);
+    for next in next {
+        transaction.prepare_cached(include_str!("put_progress.sql"))?.execute((
+            next.fence.slot,
+            bits(next.fence.move_id),
+            next.fence.attempt,
+            bits(next.step),
+            bits(next.entity),
+            next.continuation,
+            bits(next.rows),
+            bits(next.bytes),
+        ))?;
+    }
+    let parts = imports.iter().flat_map(|import| &import.parts);
+    let cursors: Vec<CursorRow> =
+        imports.iter().flat_map(|import| import.cursors.iter().copied()).collect();
+    let standing = standing(&transaction, &Keys::of(parts.clone()))?;
+    let writes = merge(parts, &cursors, &standing);
     write_rows(&transaction, &writes).map_err(not_importable)?;
     Ok(transaction.commit()?)
 }

@@ -1,6 +1,7 @@
 //! Reads of rows that move with a slot.
 
 use super::*;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::RangeInclusive;
 
 pub(in crate::store::mysql) async fn heads_in(
@@ -43,7 +44,7 @@ pub(in crate::store::mysql) async fn heads_within(
 }
 
 /// Rows of one chat or user by the rest of their key. The statement names the chat or user first.
-pub(in crate::store::mysql) async fn of_one<T>(
+async fn of_one<T>(
     session: &mut Session,
     template: &'static str,
     of: u64,
@@ -117,4 +118,64 @@ pub(in crate::store::mysql) async fn progress(
     slot: u16,
 ) -> Result<Option<ProgressRow>, StoreError> {
     one(session, include_str!("../progress.sql"), vec![slot.into()], rows::progress).await
+}
+
+/// Rows by keys of two numbers, of those that exist: a number, and others that go with it.
+type Pairs = BTreeMap<u64, BTreeSet<u64>>;
+
+/// Keys of one statement whose condition names each of them.
+const PAIRS_MAX: usize = 64;
+
+async fn by_pairs<T>(
+    session: &mut Session,
+    template: &'static str,
+    keys: &Pairs,
+    row: FromRow<T>,
+) -> Result<Vec<T>, StoreError> {
+    let pairs = keys.iter().flat_map(|(of, keys)| keys.iter().map(|key| (*of, *key)));
+    let pairs: Vec<(u64, u64)> = pairs.collect();
+    let mut found = Vec::with_capacity(pairs.len());
+    for part in pairs.chunks(PAIRS_MAX) {
+        let count = padded(part.len());
+        let padding = part.iter().skip(part.len() - 1).cycle().take(count - part.len());
+        let values = part.iter().chain(padding).flat_map(|(of, key)| [*of, *key]);
+        let values = values.map(Value::UInt).collect();
+        for stored in session.rows(template, count, values).await? {
+            found.push(row(stored)?);
+        }
+    }
+    Ok(found)
+}
+
+/// A key of two numbers, and a ver.
+fn pair_ver(row: Row) -> Result<((u64, u64), u64), StoreError> {
+    let mut columns = rows::Columns::of(row);
+    Ok(((columns.take()?, columns.take()?), columns.take()?))
+}
+
+/// Of messages by (chat, seq): their changed_ver.
+pub(in crate::store::mysql) async fn changed_vers(
+    session: &mut Session,
+    keys: &Pairs,
+) -> Result<Vec<((u64, u64), u64)>, StoreError> {
+    let sql = "SELECT chat, seq, changed_ver FROM messages WHERE [[(chat = ? AND seq = ?)| OR ]]";
+    by_pairs(session, sql, keys, pair_ver).await
+}
+
+/// Members by (chat, user).
+pub(in crate::store::mysql) async fn members_at(
+    session: &mut Session,
+    keys: &Pairs,
+) -> Result<Vec<MemberRow>, StoreError> {
+    let sql = select!(members, "WHERE [[(chat = ? AND user = ?)| OR ]]");
+    by_pairs(session, sql, keys, rows::member).await
+}
+
+/// Of list rows by (user, chat): their list_ver.
+pub(in crate::store::mysql) async fn list_vers(
+    session: &mut Session,
+    keys: &Pairs,
+) -> Result<Vec<((u64, u64), u64)>, StoreError> {
+    let sql = "SELECT user, chat, list_ver FROM lists WHERE [[(user = ? AND chat = ?)| OR ]]";
+    by_pairs(session, sql, keys, pair_ver).await
 }
