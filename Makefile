@@ -1,5 +1,5 @@
 # The front door. Recipes are one or two lines; logic lives in tools and scripts.
-.PHONY: help run cluster cluster-status cluster-stop demo-rebalance services services-stop test verify fix bench
+.PHONY: help run cluster cluster-status cluster-stop demo-rebalance services services-stop test verify fix bench bench-moves
 
 help: ## what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
@@ -37,5 +37,8 @@ fix: ## repair what can be repaired
 
 bench: ## speed against the raw limit of the same database, in one run
 	deploy/local/bench.sh
+
+bench-moves: ## what people notice while slots move: 2, 3, 4 and 2 shards under load
+	deploy/local/bench-moves.sh
 
 export DB

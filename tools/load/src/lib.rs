@@ -1,4 +1,4 @@
-//! Load and the benchmark.
+//! Load and the benchmarks.
 //!
 //! A [`cast::Cast`] is the users of one run: pairs of a sender and a receiver with a direct chat, all
 //! connected. In a phase each sender keeps a number of messages in flight; what was acknowledged and
@@ -12,6 +12,7 @@ pub mod body;
 pub mod cast;
 pub mod ledger;
 pub mod measure;
+pub mod moves;
 pub mod phase;
 pub mod recording;
 pub mod run;

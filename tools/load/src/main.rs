@@ -5,6 +5,7 @@ use clap::{Args, Parser, Subcommand};
 use shardline_client::Encoding;
 use shardline_load::bench::{self, BenchPlan, NamedProcess};
 use shardline_load::body;
+use shardline_load::moves;
 use shardline_load::phase::Phase;
 use shardline_load::run::{self, RunPlan};
 use std::path::PathBuf;
@@ -24,6 +25,8 @@ enum What {
     Run(Run),
     /// The cluster against the raw limit of its database.
     Bench(Bench),
+    /// What people noticed of moves, from a run's history and the moves' journal.
+    Moves(Moves),
 }
 
 #[derive(Args)]
@@ -65,6 +68,29 @@ struct Run {
     /// Of the acknowledged messages, how many are sent once more with the same id (0 to 1).
     #[arg(long, default_value_t = 0.0)]
     repeat: f64,
+    /// Messages a second, all senders together; without it, the next goes out when one is answered.
+    #[arg(long, value_parser = rate)]
+    rate: Option<f64>,
+}
+
+#[derive(Args)]
+struct Moves {
+    /// What a run recorded while slots moved.
+    #[arg(long)]
+    history: PathBuf,
+    /// The moves, as `shardctl move show M --json` prints them, one after another.
+    #[arg(long)]
+    moves: PathBuf,
+    /// The figures as JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+fn rate(text: &str) -> Result<f64, String> {
+    match text.parse() {
+        Ok(rate) if (0.001..=10_000_000.0).contains(&rate) => Ok(rate),
+        _ => Err("a number of messages a second".to_owned()),
+    }
 }
 
 #[derive(Args)]
@@ -91,7 +117,7 @@ impl Common {
         if self.proto { Encoding::Proto } else { Encoding::Json }
     }
 
-    fn phase(&self, repeats: f64) -> Phase {
+    fn phase(&self, repeats: f64, rate: Option<f64>) -> Phase {
         Phase {
             senders: self.senders,
             in_flight: self.in_flight.max(1),
@@ -99,6 +125,7 @@ impl Common {
             warm_up: Duration::from_secs(self.warm_up),
             measured: Duration::from_secs(self.seconds),
             repeats,
+            rate,
             first_number: 0,
         }
     }
@@ -107,9 +134,9 @@ impl Common {
 #[tokio::main]
 async fn main() -> ExitCode {
     let agrees = match Command::parse().what {
-        What::Run(Run { common, history, repeat }) => {
+        What::Run(Run { common, history, repeat, rate }) => {
             let plan = RunPlan {
-                phase: common.phase(repeat.clamp(0.0, 1.0)),
+                phase: common.phase(repeat.clamp(0.0, 1.0), rate),
                 encoding: common.encoding(),
                 servers: common.servers,
                 senders: common.senders,
@@ -121,7 +148,7 @@ async fn main() -> ExitCode {
         }
         What::Bench(Bench { common, mysql, processes, raw_seconds, rounds }) => {
             let plan = BenchPlan {
-                phase: common.phase(0.0),
+                phase: common.phase(0.0, None),
                 encoding: common.encoding(),
                 servers: common.servers,
                 senders: common.senders,
@@ -134,6 +161,7 @@ async fn main() -> ExitCode {
             };
             bench::bench(plan).await
         }
+        What::Moves(Moves { history, moves, json }) => moves::show(&history, &moves, json),
     };
     match agrees {
         Ok(true) => ExitCode::SUCCESS,

@@ -13,7 +13,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tokio::task::JoinSet;
-use tokio::time::{Instant, interval_at, sleep};
+use tokio::time::{Instant, interval_at, sleep, sleep_until};
+
+/// How soon a sender that waits for its time sees that it is to stop.
+const LOOK_EVERY: Duration = Duration::from_millis(200);
 
 #[derive(Clone, Debug)]
 pub struct Phase {
@@ -26,8 +29,20 @@ pub struct Phase {
     pub measured: Duration,
     /// Of acknowledged messages, how many are sent again with the same id, in 0..=1.
     pub repeats: f64,
+    /// Messages a second, all senders together; None: the next goes out when there is room for it.
+    pub rate: Option<f64>,
     /// The number of the first message of each pair.
     pub first_number: u32,
+}
+
+impl Phase {
+    /// Between two messages of one sender, if a rate is kept.
+    fn interval(&self) -> Option<Duration> {
+        // Exact for any number of senders.
+        #[allow(clippy::cast_precision_loss)]
+        let senders = self.senders.max(1) as f64;
+        self.rate.and_then(|rate| Duration::try_from_secs_f64(senders / rate).ok())
+    }
 }
 
 /// A phase that is over.
@@ -113,7 +128,28 @@ struct Sender {
     run_began: Instant,
     user: u64,
     next_number: u32,
+    pace: Option<Pace>,
     out: VecDeque<Out>,
+}
+
+/// When a sender's messages are due. A message that is late, because none may go out before another is
+/// answered, is measured from when it was due.
+struct Pace {
+    due: Instant,
+    interval: Duration,
+}
+
+impl Pace {
+    /// Senders begin anywhere in their first interval.
+    fn new(interval: Duration) -> Pace {
+        Pace { due: Instant::now() + interval.mul_f64(rand::random()), interval }
+    }
+
+    fn take(&mut self) -> Instant {
+        let due = self.due;
+        self.due += self.interval;
+        due
+    }
 }
 
 /// A message in flight. The server answers those of one chat in order.
@@ -137,6 +173,7 @@ impl Sender {
             run_began: cast.began,
             user: pair.sender.user(),
             next_number: phase.first_number,
+            pace: phase.interval().map(Pace::new),
             out: VecDeque::new(),
         }
     }
@@ -144,11 +181,29 @@ impl Sender {
     /// Ends when all is answered; the number after the last one used.
     async fn play(mut self) -> u32 {
         loop {
-            while self.out.len() < self.phase.in_flight && !self.stopping.load(Ordering::Relaxed) {
-                self.send_next().await;
+            while self.may_send()
+                && self.pace.as_ref().is_none_or(|pace| pace.due <= Instant::now())
+            {
+                let began = self.pace.as_mut().map_or_else(Instant::now, Pace::take);
+                self.send_next(began).await;
             }
-            let Some(mut out) = self.out.pop_front() else { return self.next_number };
-            let outcome = (&mut out.pending).await;
+            let due = self.pace.as_ref().filter(|_| self.may_send()).map(|pace| pace.due);
+            let Some(out) = self.out.front_mut() else {
+                let Some(due) = due else { return self.next_number };
+                sleep_until(due.min(Instant::now() + LOOK_EVERY)).await;
+                continue;
+            };
+            let next = async {
+                match due {
+                    Some(due) => sleep_until(due).await,
+                    None => std::future::pending().await,
+                }
+            };
+            let outcome = tokio::select! {
+                outcome = &mut out.pending => outcome,
+                () = next => continue,
+            };
+            let Some(out) = self.out.pop_front() else { continue };
             self.note(&out, &outcome);
             let again = outcome.is_ok() && !out.is_repeat && 0.0 < self.phase.repeats;
             if again && rand::random::<f64>() < self.phase.repeats {
@@ -157,10 +212,13 @@ impl Sender {
         }
     }
 
-    async fn send_next(&mut self) {
+    fn may_send(&self) -> bool {
+        self.out.len() < self.phase.in_flight && !self.stopping.load(Ordering::Relaxed)
+    }
+
+    async fn send_next(&mut self, began: Instant) {
         let number = self.next_number;
         self.next_number += 1;
-        let began = Instant::now();
         let sent_us = micros(began.duration_since(self.run_began));
         let label = Label { run: self.run, pair: self.pair.index, number, sent_us };
         let send = Send {
