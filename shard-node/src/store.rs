@@ -36,7 +36,7 @@ pub use export::{Exported, PageSize, Place, Wanted, export};
 pub use rows::*;
 pub use slot::*;
 pub use transfer::*;
-pub use verify::{digest as digest_of, missing_facts};
+pub use verify::{digests, missing_facts};
 
 /// A shard's database as its one writer uses it. All methods may be called from any task; `commit` at
 /// most once at a time per lane.

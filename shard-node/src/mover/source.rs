@@ -7,10 +7,8 @@ use super::rows::{cursor_in, cursor_out, fact_out, head_out, part_out, wanted_in
 use crate::refusals;
 use crate::store::{
     CursorRow, EntityDigest, MemberRow, OutboxRow, PageSize, Place, Store, StoreError, Wanted,
-    digest_of, export,
+    digests, export,
 };
-use futures::stream;
-use futures::{StreamExt, TryStreamExt};
 use shardline_domain::id::EntityId;
 use shardline_domain::placement::transfer::{Attempt, MoveId, Standing};
 use shardline_domain::slot::{Epoch, Slot};
@@ -30,8 +28,6 @@ const SLOTS_MAX: usize = 512;
 pub(super) const WANTED_MAX: usize = 256;
 /// Facts told at most; more than a shard delivers in some seconds would not settle anyway.
 const FACTS_MAX: u64 = 50_000;
-/// Entities read back at the same time.
-const DIGESTS_AT_ONCE: usize = 4;
 
 /// Whose slots are asked for, and that they are this move's.
 struct Scope {
@@ -187,11 +183,9 @@ pub(super) async fn digests_of(
     store: &dyn Store,
     wanted: &[Wanted],
 ) -> Result<Vec<wire::EntityDigest>, StoreError> {
-    let reads = wanted.iter().copied().map(|wanted| async move {
-        let digest = digest_of(store, wanted.entity, wanted.since).await?;
-        Ok::<_, StoreError>(digest_out(wanted.entity, digest))
-    });
-    stream::iter(reads).buffered(DIGESTS_AT_ONCE).try_collect().await
+    let read = digests(store, wanted).await?;
+    let asked = wanted.iter().zip(read);
+    Ok(asked.map(|(wanted, digest)| digest_out(wanted.entity, digest)).collect())
 }
 
 fn digest_out(entity: u64, digest: Option<EntityDigest>) -> wire::EntityDigest {

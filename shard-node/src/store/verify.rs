@@ -1,29 +1,48 @@
-//! Reading an entity back to compare it with its copy on another shard.
+//! Reading entities back to compare them with their copies on another shard.
 
 use crate::store::digest::Hashing;
 use crate::store::export::{before_news, subjects};
 use crate::store::*;
-use std::collections::BTreeSet;
+use futures::{StreamExt, TryStreamExt, stream};
+use std::collections::{BTreeSet, HashMap};
 
 /// Rows read at once.
 const ROWS: u64 = 1_000;
 
-/// What an entity's rows come to; None: there is no such entity. `since`: only what changed above it
-/// (0: everything), as far as change rows still tell, else everything. Rows that change while they
-/// are read may be hashed as they were or as they are: then the two sides differ, and are compared
-/// again. In a slot that nobody writes to, the answer is exact.
-pub async fn digest(
+/// Entities read at the same time.
+const READ_AT_ONCE: usize = 4;
+
+/// What each of these entities' rows come to, in the order asked; None: there is no such entity.
+/// `since`: only what changed above it (0: everything), as far as change rows still tell, else
+/// everything. Rows that change while they are read may be hashed as they were or as they are: then the
+/// two sides differ, and are compared again. In a slot that nobody writes to, the answer is exact.
+pub async fn digests(
     store: &dyn Store,
-    entity: u64,
+    wanted: &[Wanted],
+) -> Result<Vec<Option<EntityDigest>>, StoreError> {
+    let entities: Vec<u64> = wanted.iter().map(|wanted| wanted.entity).collect();
+    let heads = store.heads(&entities).await?;
+    let heads: HashMap<u64, HeadRow> = heads.into_iter().map(|row| (row.entity, row)).collect();
+    let rows = store.entity_rows(&entities).await?;
+    let rows: HashMap<u64, EntityRow> = rows.into_iter().map(|row| (row.entity(), row)).collect();
+    let read = |wanted: &Wanted| {
+        let (head, row) = (heads.get(&wanted.entity).copied(), rows.get(&wanted.entity));
+        digest(store, head, row, wanted.since)
+    };
+    let reads: Vec<_> = wanted.iter().map(read).collect();
+    stream::iter(reads).buffered(READ_AT_ONCE).try_collect().await
+}
+
+async fn digest(
+    store: &dyn Store,
+    head: Option<HeadRow>,
+    row: Option<&EntityRow>,
     since: u64,
 ) -> Result<Option<EntityDigest>, StoreError> {
-    let Some(head) = store.heads(&[entity]).await?.first().copied() else { return Ok(None) };
-    let Some(row) = store.entity_rows(&[entity]).await?.into_iter().next() else {
-        return Ok(None);
-    };
-    let floor = row.trimmed_ver();
+    let (Some(head), Some(row)) = (head, row) else { return Ok(None) };
+    let (entity, floor) = (head.entity, row.trimmed_ver());
     let since = if since < floor { 0 } else { since };
-    let mut hashing = Hashing::begin(head, &row, since);
+    let mut hashing = Hashing::begin(head, row, since);
     match row {
         EntityRow::Chat(_) => chat(store, head, since, floor, &mut hashing).await?,
         EntityRow::User(_) => {
@@ -57,10 +76,13 @@ async fn chat(
             bytes: TRANSFER_BYTES_MAX,
         };
         let rows = store.messages(range).await?;
-        let Some(last) = rows.last() else { break };
-        after = last.seq;
         for row in rows.iter().filter(|row| since < row.changed_ver) {
             hashing.message(row);
+        }
+        let bytes: usize = rows.iter().map(|row| row.text.len()).sum();
+        match rows.last() {
+            Some(last) if is_full(&rows) || TRANSFER_BYTES_MAX <= bytes => after = last.seq,
+            _ => break,
         }
     }
     let (seqs, users) = changes(store, head.entity, since.max(floor), hashing).await?;
@@ -93,12 +115,14 @@ async fn changes(
     let mut about = (BTreeSet::new(), BTreeSet::new());
     loop {
         let rows = store.changes(entity, after, ROWS).await?;
-        let Some(last) = rows.last() else { return Ok(about) };
-        after = last.ver;
         rows.iter().for_each(|row| hashing.change(row));
         let (seqs, users) = subjects(&rows);
         about.0.extend(seqs);
         about.1.extend(users);
+        match rows.last() {
+            Some(last) if is_full(&rows) => after = last.ver,
+            _ => return Ok(about),
+        }
     }
 }
 
@@ -110,9 +134,11 @@ async fn all_members(
     let mut after = 0;
     loop {
         let rows = store.members(chat, after, ROWS).await?;
-        let Some(last) = rows.last() else { return Ok(()) };
-        after = last.user;
         rows.iter().for_each(|row| hashing.member(row));
+        match rows.last() {
+            Some(last) if is_full(&rows) => after = last.user,
+            _ => return Ok(()),
+        }
     }
 }
 
@@ -125,10 +151,17 @@ async fn list(
     let mut after = 0;
     loop {
         let rows = store.list(user, after, ROWS).await?;
-        let Some(last) = rows.last() else { return Ok(()) };
-        after = last.chat;
         rows.iter().filter(|row| since < row.list_ver).for_each(|row| hashing.list_row(row));
+        match rows.last() {
+            Some(last) if is_full(&rows) => after = last.chat,
+            _ => return Ok(()),
+        }
     }
+}
+
+/// There may be more behind them.
+fn is_full<T>(rows: &[T]) -> bool {
+    ROWS <= rows.len() as u64
 }
 
 /// Facts that the source has still to deliver and the copy does not hold: must be none before the flip.

@@ -4,7 +4,7 @@ use crate::world::{SOON, World, slot_of};
 use parking_lot::Mutex;
 use shardline_domain::id::{ChatId, UserId};
 use shardline_domain::slot::Slot;
-use shardline_shard_node::store::digest_of;
+use shardline_shard_node::store::{EntityDigest, Wanted, digests};
 use shardline_wire::call::Answer;
 use shardline_wire::client;
 use shardline_wire::internal::call::Op;
@@ -173,26 +173,26 @@ impl People {
 
     /// Everything of these slots is on both shards alike.
     pub(crate) async fn both_sides_are_equal(&self) {
-        let (one, other) = (self.world.store(0), self.world.store(1));
-        for entity in self.users.iter().chain(&self.chats) {
-            let mine = digest_of(&*one, *entity, 0).await.expect("read back");
-            let theirs = digest_of(&*other, *entity, 0).await.expect("read back");
+        for (entity, mine, theirs) in self.on_both_sides().await {
             assert!(mine.is_some());
             assert_eq!(mine, theirs, "entity {entity}");
         }
     }
 
     pub(crate) async fn follower_is_equal(&self) -> bool {
-        let (one, other) = (self.world.store(0), self.world.store(1));
-        for entity in self.users.iter().chain(&self.chats) {
-            let mine = digest_of(&*one, *entity, 0).await.expect("read back");
-            let theirs = digest_of(&*other, *entity, 0).await.expect("read back");
-            // Cursors of senders are still in the owner's memory.
-            if mine.map(|mine| (mine.ver, mine.rows)) != theirs.map(|one| (one.ver, one.rows)) {
-                return false;
-            }
-        }
-        true
+        // Cursors of senders are still in the owner's memory.
+        let rows = |one: Option<EntityDigest>| one.map(|one| (one.ver, one.rows));
+        self.on_both_sides().await.into_iter().all(|(_, mine, theirs)| rows(mine) == rows(theirs))
+    }
+
+    async fn on_both_sides(&self) -> Vec<(u64, Option<EntityDigest>, Option<EntityDigest>)> {
+        let entities: Vec<u64> = self.users.iter().chain(&self.chats).copied().collect();
+        let whole = |entity: &u64| Wanted { entity: *entity, since: 0 };
+        let wanted: Vec<Wanted> = entities.iter().map(whole).collect();
+        let mine = digests(&*self.world.store(0), &wanted).await.expect("read back");
+        let theirs = digests(&*self.world.store(1), &wanted).await.expect("read back");
+        let both = entities.into_iter().zip(mine).zip(theirs);
+        both.map(|((entity, mine), theirs)| (entity, mine, theirs)).collect()
     }
 
     /// Nothing of these slots is left on this shard.

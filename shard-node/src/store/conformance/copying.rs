@@ -3,8 +3,8 @@
 use super::writing::everything_of;
 use super::*;
 use crate::store::{
-    EntityDigest, EntityPart, Exported, Import, MoveFence, PageSize, Place, Wanted, digest_of,
-    export, missing_facts,
+    EntityDigest, EntityPart, Exported, Import, MoveFence, PageSize, Place, Wanted, export,
+    missing_facts,
 };
 use shardline_domain::slot::Slot;
 use std::collections::BTreeMap;
@@ -129,10 +129,16 @@ pub(super) async fn heads_of(store: &dyn Store) -> BTreeMap<u64, HeadRow> {
     }
 }
 
+/// Read back: of an entity that is there.
+pub(super) async fn digest_of(store: &dyn Store, entity: u64, since: u64) -> EntityDigest {
+    let read = crate::store::digests(store, &[Wanted { entity, since }]).await.expect("a read");
+    read.into_iter().next().flatten().expect("it is there")
+}
+
 pub(super) async fn digests(store: &dyn Store, since: u64) -> Vec<EntityDigest> {
     let mut digests = Vec::new();
     for entity in heads_of(store).await.keys() {
-        digests.push(digest_of(store, *entity, since).await.expect("a read").expect("it is there"));
+        digests.push(digest_of(store, *entity, since).await);
     }
     digests
 }
@@ -364,9 +370,7 @@ pub async fn a_difference_brings_what_changed(database: &dyn Database) {
     let mut writes = script.empty();
     writes.cursors.clone_from(&cursors);
     source.commit(LANE, &writes).await.expect("a commit in order is stored");
-    let digest = async |store: &dyn Store| {
-        digest_of(store, chat, 0).await.expect("a read").expect("it is there")
-    };
+    let digest = async |store: &dyn Store| digest_of(store, chat, 0).await;
     let (there, here) = (digest(&*source).await, digest(&*target).await);
     assert_eq!(there.rows, here.rows);
     assert_ne!(there.cursors, here.cursors);

@@ -19,12 +19,19 @@ pub(in crate::store::mysql) async fn entity_rows(
     entities: &[u64],
 ) -> Result<Vec<EntityRow>, StoreError> {
     let key = |entity: &u64| vec![(*entity).into()];
+    // Each is one of these three, most are chats.
     let sql = select!(chats, "WHERE chat IN ([[?]])");
     let chats = listed(session, sql, entities, key, |row| Ok(EntityRow::Chat(rows::chat(row)?)));
     let mut found = chats.await?;
+    if found.len() == entities.len() {
+        return Ok(found);
+    }
     let sql = select!(users, "WHERE user IN ([[?]])");
     let users = listed(session, sql, entities, key, |row| Ok(EntityRow::User(rows::user(row)?)));
     found.extend(users.await?);
+    if found.len() == entities.len() {
+        return Ok(found);
+    }
     let sql = "SELECT entity, name, user FROM names WHERE entity IN ([[?]])";
     let names = listed(session, sql, entities, key, |row| Ok(EntityRow::Name(rows::name(row)?)));
     found.extend(names.await?);
