@@ -3,10 +3,12 @@
 
 mod data;
 mod local;
+mod operators;
+mod shards;
 
 use anyhow::Context;
 use data::DataFolder;
-use local::{LocalRouter, LocalShards};
+use local::{LocalRouter, LocalShards, Nodes};
 use shardline_backends::bus::memory::MemoryBus;
 use shardline_backends::cursors::memory::MemoryCursors;
 use shardline_backends::presence::memory::MemoryPresence;
@@ -17,22 +19,26 @@ use shardline_daemon::lifecycle::Lifecycle;
 use shardline_domain::id::ShardId;
 use shardline_domain::placement::Share;
 use shardline_domain::slot::Partitions;
+use shardline_router::admin::Admin;
 use shardline_router::catalog::migrate::Migrate;
 use shardline_router::catalog::sqlite::SqliteCatalog;
 use shardline_router::catalog_service::CatalogService;
 use shardline_router::coordinator::{Coordinator, Reach};
 use shardline_router::operations::Operations;
 use shardline_router::router::{Identity, Outside, Router};
+use shardline_router::server::ForOperators;
+use shardline_shard_node::Loss;
 use shardline_shard_node::config::read_accept_loss;
-use shardline_shard_node::store::sqlite::SqliteStore;
-use shardline_shard_node::{Loss, ShardNode};
+use shardline_wire::link::Secret;
+use shards::{Ground, PARTITIONS, SHARDS_MAX, Shards};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::sync::mpsc;
 
-/// Bus partitions; in one process they cost next to nothing.
-const PARTITIONS: u32 = 16;
+/// Questions about shards that are to join, waiting.
+const LOOKS_MAX: usize = 16;
 const ROUTER: &str = "router-1";
 /// How long each layer may take to stop, from the outside in.
 const LAYER_STOP_TIME: Duration = Duration::from_secs(8);
@@ -42,6 +48,10 @@ const LAYER_STOP_TIME: Duration = Duration::from_secs(8);
 pub struct Options {
     /// Where clients connect; port 0 takes a free one.
     pub listen: SocketAddr,
+    /// Where operators (shardctl) connect, on loopback; port 0 takes a free one.
+    pub admin_listen: SocketAddr,
+    /// By which operators are known; None: by the data folder's own secret.
+    pub admin_secret: Option<Secret>,
     /// Everything that is kept.
     pub data: PathBuf,
     /// Shards of a new data folder. A folder that has shards keeps those.
@@ -57,30 +67,36 @@ impl Options {
         let listen = settings.or("listen", SocketAddr::from(([127, 0, 0, 1], 8080)), "for clients");
         let data = settings.or("data", "data".to_owned(), "folder of everything that is kept");
         let shards = settings.or("shards", 2, "shards of a new data folder, 1 to 64");
-        if !(1..=64).contains(&shards) {
-            settings.problem("shards", "it must be from 1 to 64");
+        if !(1..=SHARDS_MAX).contains(&shards) {
+            settings.problem("shards", format!("it must be from 1 to {SHARDS_MAX}"));
         }
+        let (admin_listen, admin_secret) = operators::read(settings);
         let accept_loss = read_accept_loss(settings);
         let is_local = settings.peek("profile").is_none_or(|profile| profile == "local");
-        Options { listen, data: data.into(), shards, is_local, accept_loss }
+        let data = data.into();
+        Options { listen, admin_listen, admin_secret, data, shards, is_local, accept_loss }
     }
 }
 
 /// A running system. It stops with the lifecycle it was started in: conn-node, router, shards.
 pub struct Cluster {
     conn_node: ConnNode,
-    operations: Arc<Operations>,
+    admin_addr: SocketAddr,
 }
 
 impl Cluster {
     /// # Errors
-    /// If the data folder is in use or cannot be written, or the address cannot be bound.
+    /// If the data folder is in use or cannot be written, a shard of it cannot be opened, or an address
+    /// cannot be bound.
     pub async fn start(
         options: Options,
         lifecycle: &Lifecycle,
         health: &Health,
     ) -> anyhow::Result<Cluster> {
-        let data = DataFolder::open(&options.data)?;
+        let data = Arc::new(DataFolder::open(&options.data)?);
+        let secret = data.secret(rand::random())?;
+        let known = Secret::new(&secret).context("the data folder's secret is not plain text")?;
+        let operators = operators::bind(options.admin_listen).await?;
         let layers = Layers {
             outside: lifecycle.child(),
             router: lifecycle.child(),
@@ -92,7 +108,9 @@ impl Cluster {
 
         let catalog = SqliteCatalog::open(&data.catalog(), Migrate::Always).await;
         let catalog = Arc::new(catalog.context("the catalog cannot be opened")?);
-        let shards = Arc::new(LocalShards::default());
+        let nodes = Nodes::default();
+        let (looks, looked) = mpsc::channel(LOOKS_MAX);
+        let shards = Arc::new(LocalShards::new(nodes.clone(), looks));
         let router = Router::start(
             // The locked data folder sees to it that there is no other: a restart takes over at once.
             Identity { id: ROUTER.to_owned(), address: ROUTER.to_owned(), boot: 1 },
@@ -113,31 +131,23 @@ impl Cluster {
             Coordinator::new(catalog.clone(), reach.clone(), ROUTER, rand::random(), initial);
         let coordinator = Arc::new(coordinator);
         layers.router.run("coordinator", coordinator.clone().run(layers.router.token()));
-        let operations = Arc::new(Operations::new(catalog.clone(), reach, coordinator));
+        let operations = Operations::new(catalog.clone(), reach, coordinator.clone());
+        let (route, conn_nodes) = (router.clone(), router.clone());
+        let admin = Admin::new(catalog.clone(), route, conn_nodes, coordinator, partitions);
 
-        let service = Arc::new(CatalogService::new(catalog, router.clone()));
-        for shard in 0..options.shards {
-            let address = format!("shard-{shard}");
-            let store = SqliteStore::open(&data.shard(shard)).await;
-            let store = store.with_context(|| format!("shard {shard} cannot be opened"))?;
-            let mut config = shardline_shard_node::Config::new(shard, &address, &address)
-                .with_lanes(1)?
-                .with_partitions(PARTITIONS)?;
-            config.accept_loss.clone_from(&options.accept_loss);
-            let (store, bus, catalog) = (Arc::new(store), bus.clone(), service.clone());
-            let node = ShardNode::start(
-                config,
-                store,
-                bus,
-                catalog,
-                shards.clone(),
-                &layers.shards,
-                health,
-            );
-            shards.add(address, node);
-        }
+        let ground = Ground {
+            data: data.clone(),
+            bus,
+            catalog: Arc::new(CatalogService::new(catalog.clone(), router.clone())),
+            peers: shards,
+            accept_loss: options.accept_loss,
+            health: health.clone(),
+            lifecycle: layers.shards.child(),
+        };
+        let mut shards = Shards::new(ground, catalog, nodes, looked);
+        shards.pass().await?;
+        layers.shards.run("shards", shards.run(layers.shards.clone()));
 
-        let secret = data.secret(rand::random())?;
         let mut config = shardline_conn_node::config::Config::new("conn-1", options.listen, secret);
         config.routers = vec![ROUTER.to_owned()];
         config.durability = "committed to SQLite on this machine's disk".to_owned();
@@ -151,18 +161,24 @@ impl Cluster {
         )
         .await?;
 
+        let services = ForOperators {
+            admin: Arc::new(admin),
+            operations: Arc::new(operations),
+            secret: options.admin_secret.unwrap_or(known),
+        };
+        let admin_addr = operators.serve(services, &layers.outside);
         lifecycle.run("layers", layers.stop_in_turn(lifecycle.clone(), data));
-        Ok(Cluster { conn_node, operations })
-    }
-
-    /// What an operator changes: weights, rebalances, moves.
-    pub fn operations(&self) -> Arc<dyn shardline_wire::admin::Operations> {
-        self.operations.clone()
+        Ok(Cluster { conn_node, admin_addr })
     }
 
     /// Where clients connect.
     pub fn local_addr(&self) -> SocketAddr {
         self.conn_node.local_addr()
+    }
+
+    /// Where operators connect.
+    pub fn admin_addr(&self) -> SocketAddr {
+        self.admin_addr
     }
 }
 
@@ -174,7 +190,7 @@ struct Layers {
 
 impl Layers {
     /// Whoever asks stops before who answers. The folder is free once nothing writes any more.
-    async fn stop_in_turn(self, lifecycle: Lifecycle, data: DataFolder) {
+    async fn stop_in_turn(self, lifecycle: Lifecycle, data: Arc<DataFolder>) {
         lifecycle.token().cancelled().await;
         for (layer, name) in
             [(&self.outside, "conn-node"), (&self.shards, "shards"), (&self.router, "router")]

@@ -1,5 +1,6 @@
 //! The ways between the parts in one process: calls instead of streams.
 
+use crate::shards::{Look, Number};
 use async_trait::async_trait;
 use parking_lot::RwLock;
 use shardline_router::router::Router;
@@ -12,53 +13,74 @@ use shardline_wire::internal::{
     MoveOrder, MoveReport, NodeHello, RouterInfo, RowsAnswer, RowsRequest, ShardDescription,
 };
 use shardline_wire::moves::{Moves, MovesConnect};
-use shardline_wire::refusal::Refusal;
-use std::collections::HashMap;
+use shardline_wire::refusal::{Code, Refusal};
+use std::collections::BTreeMap;
 use std::sync::Arc;
+use tokio::sync::{mpsc, oneshot};
 
-type Nodes = Arc<RwLock<HashMap<String, Arc<ShardNode>>>>;
+/// The shard-nodes that run.
+pub(crate) type Nodes = Arc<RwLock<BTreeMap<Number, Arc<ShardNode>>>>;
 
-/// Shard-nodes by the address they would have.
-#[derive(Clone, Default)]
+/// Shard-nodes by the address they have here, like `shard-2`.
+#[derive(Clone)]
 pub(crate) struct LocalShards {
     nodes: Nodes,
+    /// Who is not in the catalog is asked after there.
+    looks: mpsc::Sender<Look>,
 }
 
 impl LocalShards {
-    pub(crate) fn add(&self, address: String, node: Arc<ShardNode>) {
-        self.nodes.write().insert(address, node);
+    pub(crate) fn new(nodes: Nodes, looks: mpsc::Sender<Look>) -> LocalShards {
+        LocalShards { nodes, looks }
+    }
+
+    fn open(&self, address: &str) -> Arc<LocalShard> {
+        Arc::new(LocalShard { number: Number::parse(address), shards: self.clone() })
     }
 }
 
 impl MovesConnect for LocalShards {
     fn open(&self, address: &str) -> Arc<dyn Moves> {
-        Arc::new(LocalShard { address: address.to_owned(), nodes: self.nodes.clone() })
+        self.open(address)
     }
 }
 
 impl ShardConnect for LocalShards {
     fn open(&self, address: &str) -> Arc<dyn Shard> {
-        Arc::new(LocalShard { address: address.to_owned(), nodes: self.nodes.clone() })
+        self.open(address)
     }
 }
 
-/// Found at each call: a router may learn an address before its shard-node has started.
+/// Found at each call: a router may learn an address before its shard-node has started. An address that
+/// is none answers every call with why.
 struct LocalShard {
-    address: String,
-    nodes: Nodes,
+    number: Result<Number, Refusal>,
+    shards: LocalShards,
 }
 
 impl LocalShard {
+    fn find(&self) -> Result<Option<Arc<ShardNode>>, Refusal> {
+        let number = self.number.clone()?;
+        Ok(self.shards.nodes.read().get(&number).cloned())
+    }
+
     fn node(&self) -> Result<Arc<ShardNode>, Refusal> {
-        let node = self.nodes.read().get(&self.address).cloned();
-        node.ok_or_else(|| Refusal::try_again("the shard has not started", 100))
+        self.find()?.ok_or_else(|| Refusal::try_again("the shard has not started", 100))
     }
 }
 
 #[async_trait]
 impl Moves for LocalShard {
     async fn describe(&self) -> Result<ShardDescription, Refusal> {
-        self.node()?.describe().await
+        if let Some(node) = self.find()? {
+            return node.describe().await;
+        }
+        let (answer, answered) = oneshot::channel();
+        let look = Look { number: self.number.clone()?, answer };
+        let asked = self.shards.looks.try_send(look);
+        asked.map_err(|_| Refusal::try_again("too many ask at once", 100))?;
+        let gone = |_| Refusal::new(Code::Unavailable, "the process is stopping");
+        answered.await.map_err(gone)?
     }
 
     async fn order(&self, order: MoveOrder) -> Result<MoveReport, Refusal> {

@@ -10,10 +10,11 @@ fn main() -> ExitCode {
     settings.prefer("ops-listen", "127.0.0.1:8081");
     process::main_with("embedded", settings, Options::read, |options, process| async move {
         let cluster = Cluster::start(options, &process.lifecycle, &process.health).await?;
-        let (address, health) = (cluster.local_addr(), process.health.clone());
+        let (address, operators) = (cluster.local_addr(), cluster.admin_addr());
+        let health = process.health.clone();
         process.lifecycle.run("announce", async move {
             health.until_ready().await;
-            tracing::info!(clients = %format!("http://{address}"), "Shardline runs");
+            tracing::info!(clients = %format!("http://{address}"), %operators, "Shardline runs");
         });
         Ok(())
     })

@@ -14,7 +14,7 @@ use shardline_router::config::{CatalogPlace, Config};
 use shardline_router::coordinator::{Coordinator, Reach};
 use shardline_router::operations::Operations;
 use shardline_router::router::{Outside, Router};
-use shardline_router::server::{self, Services};
+use shardline_router::server::{self, ForOperators, Services};
 use shardline_wire::link::{MoveLinks, ShardLinks};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -69,10 +69,12 @@ async fn start(config: Config, process: Process) -> anyhow::Result<()> {
     let services = Services {
         router,
         catalog: catalog_service,
-        admin: Arc::new(admin),
-        operations: Arc::new(operations),
+        operators: ForOperators {
+            admin: Arc::new(admin),
+            operations: Arc::new(operations),
+            secret: admin_secret,
+        },
         trust,
-        admin_secret,
     };
     let failing = lifecycle.clone();
     lifecycle.run("server", async move {

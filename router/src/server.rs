@@ -1,4 +1,4 @@
-//! A router's network face: one port for conn-nodes, shard-nodes and shardctl.
+//! A router's network face: one port for conn-nodes, shard-nodes and shardctl, or one for shardctl alone.
 
 use shardline_wire::admin::{AdminApi, Operations};
 use shardline_wire::call::{Catalog, RouterAccept};
@@ -20,11 +20,16 @@ const GRACE: Duration = Duration::from_secs(1);
 pub struct Services {
     pub router: Arc<dyn RouterAccept>,
     pub catalog: Arc<dyn Catalog>,
+    pub operators: ForOperators,
+    pub trust: Trust,
+}
+
+/// What operators ask and change.
+pub struct ForOperators {
     pub admin: Arc<dyn AdminApi>,
     pub operations: Arc<dyn Operations>,
-    pub trust: Trust,
-    /// Of operators.
-    pub admin_secret: Secret,
+    /// Theirs.
+    pub secret: Secret,
 }
 
 /// Serves until `stop`, then ends the streams and lets calls finish for a moment.
@@ -33,7 +38,8 @@ pub async fn serve(
     services: Services,
     stop: CancellationToken,
 ) -> io::Result<()> {
-    let Services { router, catalog, admin, operations, trust, admin_secret } = services;
+    let Services { router, catalog, operators, trust } = services;
+    let ForOperators { admin, operations, secret } = operators;
     if let Ok(address) = listener.local_addr() {
         info!(%address, "listens for conn-nodes, shard-nodes and shardctl");
     }
@@ -43,9 +49,34 @@ pub async fn serve(
         .map_err(io::Error::other)?
         .add_service(RouterServer::service(router, &trust, stop.clone()))
         .add_service(CatalogServer::service(catalog, &trust))
-        .add_service(AdminServer::service(admin, &Trust::new(admin_secret.clone(), None)))
-        .add_service(OperationsServer::service(operations, &admin_secret))
+        .add_service(AdminServer::service(admin, &Trust::new(secret.clone(), None)))
+        .add_service(OperationsServer::service(operations, &secret))
         .serve_with_incoming_shutdown(incoming, stop.clone().cancelled_owned());
+    until_overdue(serving, stop).await
+}
+
+/// For operators alone, until `stop`; then their calls may finish for a moment. Nothing is encrypted.
+pub async fn serve_operators(
+    listener: TcpListener,
+    operators: ForOperators,
+    stop: CancellationToken,
+) -> io::Result<()> {
+    let ForOperators { admin, operations, secret } = operators;
+    let trust = Trust::new(secret, None);
+    let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
+    let serving = trust
+        .server()
+        .map_err(io::Error::other)?
+        .add_service(AdminServer::service(admin, &trust))
+        .add_service(OperationsServer::service(operations, trust.secret()))
+        .serve_with_incoming_shutdown(incoming, stop.clone().cancelled_owned());
+    until_overdue(serving, stop).await
+}
+
+async fn until_overdue(
+    serving: impl Future<Output = Result<(), tonic::transport::Error>>,
+    stop: CancellationToken,
+) -> io::Result<()> {
     let overdue = async {
         stop.cancelled().await;
         tokio::time::sleep(GRACE).await;

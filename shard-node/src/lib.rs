@@ -108,6 +108,20 @@ impl ShardNode {
     }
 }
 
+/// What a shard-node with this database would say of itself, without starting one. `store` None: the
+/// database is still to be made.
+///
+/// # Errors
+/// If the database does not answer.
+pub async fn describe(
+    config: &Config,
+    store: Option<&dyn Store>,
+) -> Result<ShardDescription, Refusal> {
+    let Some(store) = store else { return Ok(mover::load::describe_new(config)) };
+    let described = mover::load::describe(config, store, false).await;
+    described.map_err(|error| refusals::store(&error))
+}
+
 impl Shard for ShardNode {
     fn submit(&self, call: Call, done: Done) {
         match &*self.serving.load() {

@@ -1,5 +1,6 @@
 //! The embedded form, started as a library, through real sockets.
 
+use crate::operator::Operator;
 use crate::person::{PATIENCE, Person, Place, text};
 use crate::{bad_input, scenes};
 use shardline_client::Encoding;
@@ -8,9 +9,8 @@ use shardline_daemon::health::Health;
 use shardline_daemon::lifecycle::Lifecycle;
 use shardline_embedded::{Cluster, Options};
 use shardline_shard_node::parse_losses;
-use shardline_wire::admin::Operations;
+use std::net::SocketAddr;
 use std::path::Path;
-use std::sync::Arc;
 use std::time::Duration;
 
 /// Of everything a scene waits for together.
@@ -20,7 +20,8 @@ pub(crate) struct Running {
     lifecycle: Lifecycle,
     health: Health,
     pub(crate) place: Place,
-    pub(crate) operations: Arc<dyn Operations>,
+    pub(crate) operator: Operator,
+    listen: SocketAddr,
 }
 
 impl Running {
@@ -30,24 +31,62 @@ impl Running {
 
     async fn start_accepting(data: &Path, losses: &str) -> Running {
         let running = Running::start_without_waiting(data, losses).await;
-        let ready = tokio::time::timeout(PATIENCE, running.health.until_ready()).await;
-        assert!(ready.is_ok(), "not ready: {}", running.health.report());
+        running.until_ready().await;
         running
     }
 
+    async fn until_ready(&self) {
+        let ready = tokio::time::timeout(PATIENCE, self.health.until_ready()).await;
+        assert!(ready.is_ok(), "not ready: {}", self.health.report());
+    }
+
     async fn start_without_waiting(data: &Path, losses: &str) -> Running {
+        let any = SocketAddr::from(([127, 0, 0, 1], 0));
+        Running::start_at(data, losses, [any, any]).await
+    }
+
+    /// Clients connect at the first address, operators at the second.
+    async fn start_at(data: &Path, losses: &str, addresses: [SocketAddr; 2]) -> Running {
         let (lifecycle, health) = (Lifecycle::new(), Health::new());
+        let [listen, admin_listen] = addresses;
         let options = Options {
-            listen: ([127, 0, 0, 1], 0).into(),
+            listen,
+            admin_listen,
+            admin_secret: None,
             data: data.to_owned(),
             shards: 2,
             is_local: true,
             accept_loss: parse_losses(losses).expect("losses"),
         };
         let cluster = Cluster::start(options, &lifecycle, &health).await.expect("starts");
-        let addresses = vec![format!("http://{}", cluster.local_addr())];
-        let operations = cluster.operations();
-        Running { lifecycle, health, place: Place { addresses }, operations }
+        let listen = cluster.local_addr();
+        let place = Place { addresses: vec![format!("http://{listen}")] };
+        let secret = std::fs::read_to_string(data.join("secret")).expect("the folder's secret");
+        let operator = Operator { address: cluster.admin_addr(), secret };
+        Running { lifecycle, health, place, operator, listen }
+    }
+
+    /// Stops, and starts again where it was.
+    pub(crate) async fn restart(self, data: &Path) -> Running {
+        let addresses = [self.listen, self.operator.address];
+        self.stop().await;
+        let running = Running::start_at(data, "", addresses).await;
+        running.until_ready().await;
+        running
+    }
+
+    pub(crate) fn is_ready(&self) -> bool {
+        self.health.is_ready()
+    }
+
+    pub(crate) async fn until_reported(&self, wanted: impl Fn(&str) -> bool) {
+        let seen = async {
+            while !wanted(&self.health.report()) {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        };
+        let seen = tokio::time::timeout(PATIENCE, seen).await;
+        assert!(seen.is_ok(), "{}", self.health.report());
     }
 
     pub(crate) async fn stop(self) {

@@ -4,7 +4,9 @@
 mod bad_input;
 mod cluster;
 mod embedded;
+mod operator;
 mod person;
 mod prometheus;
 mod rebalance;
 mod scenes;
+mod shards;

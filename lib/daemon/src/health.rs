@@ -11,7 +11,7 @@ use std::borrow::Cow;
 use std::fmt::Write;
 use std::io;
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 use tokio::net::TcpListener;
 use tracing::info;
@@ -29,6 +29,7 @@ pub struct Health {
 struct State {
     parts: Vec<Part>,
     stopping: bool,
+    included: Vec<Weak<Mutex<State>>>,
 }
 
 #[derive(Debug)]
@@ -62,15 +63,25 @@ impl Health {
         })
     }
 
+    /// The parts of `other` count here, too, until nobody has it or one of its flags any more: for what
+    /// comes and goes while the process runs. It must not include this one.
+    pub fn include(&self, other: &Health) {
+        self.with(|state| {
+            state.included.retain(|included| 0 < included.strong_count());
+            state.included.push(Arc::downgrade(&other.state));
+        });
+    }
+
     /// From now on not ready, whatever the parts say: nobody shall send more work.
     pub fn stopping(&self) {
         self.with(|state| state.stopping = true);
     }
 
     pub fn is_ready(&self) -> bool {
-        self.with(|state| {
+        let is_ready = self.with(|state| {
             !state.stopping && state.parts.iter().all(|part| part.waits_for.is_none())
-        })
+        });
+        is_ready && self.included().iter().all(Health::is_ready)
     }
 
     /// Returns once every part is ready.
@@ -82,7 +93,7 @@ impl Health {
 
     /// One line a part: `catalog: ready`, `bus: waiting for 127.0.0.1:9092`.
     pub fn report(&self) -> String {
-        self.with(|state| {
+        let mut report = self.with(|state| {
             let mut report = String::new();
             if state.stopping {
                 report.push_str("process: stopping\n");
@@ -92,7 +103,16 @@ impl Health {
                 writeln!(report, "{}: {words}", part.name).expect("a string takes all");
             }
             report
-        })
+        });
+        report.extend(self.included().iter().map(Health::report));
+        report
+    }
+
+    /// Looked at without the lock of this one.
+    fn included(&self) -> Vec<Health> {
+        let alive =
+            |included: &Weak<Mutex<State>>| included.upgrade().map(|state| Health { state });
+        self.with(|state| state.included.iter().filter_map(alive).collect())
     }
 
     /// Serves until the lifecycle stops. The lifecycle should be one that stops last, so that a
@@ -201,6 +221,27 @@ mod tests {
         part.ready();
         assert!(!health.is_ready());
         assert_eq!(health.report(), "process: stopping\ncatalog: ready\n");
+    }
+
+    #[test]
+    fn what_was_included_counts_until_nobody_has_it() {
+        let health = Health::new();
+        health.part("catalog").ready();
+        let shard = Health::new();
+        let writer = shard.part("writer of shard 2");
+        health.include(&shard);
+        writer.not_ready("waiting for the catalog");
+        assert!(!health.is_ready());
+        let report = "catalog: ready\nwriter of shard 2: waiting for the catalog\n";
+        assert_eq!(health.report(), report);
+        writer.ready();
+        assert!(health.is_ready());
+        writer.not_ready("stopping");
+        drop(shard);
+        assert!(!health.is_ready(), "the part itself is still there");
+        drop(writer);
+        assert!(health.is_ready());
+        assert_eq!(health.report(), "catalog: ready\n");
     }
 
     async fn get(address: SocketAddr, path: &str) -> String {

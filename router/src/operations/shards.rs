@@ -42,6 +42,12 @@ pub(super) async fn find(
                 "the database of shard {shard} is not empty: it holds data of {slots} slots"
             )));
         }
+        if 0 < described.claimed {
+            return Err(conflict(format!(
+                "the database of shard {shard} is of another cluster, or an earlier copy: it claims {} slots",
+                described.claimed
+            )));
+        }
         if described.writes {
             return Err(conflict(format!("shard {shard} serves another cluster")));
         }

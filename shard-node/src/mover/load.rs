@@ -18,13 +18,11 @@ pub(crate) async fn describe(
     store: &dyn Store,
     writes: bool,
 ) -> Result<ShardDescription, StoreError> {
-    let known: HashSet<u16> = store
-        .slots()
-        .await?
-        .iter()
-        .filter(|row| row.state != SlotState::Empty)
-        .map(|row| row.slot)
-        .collect();
+    let rows = store.slots().await?;
+    let known: HashSet<u16> =
+        rows.iter().filter(|row| row.state != SlotState::Empty).map(|row| row.slot).collect();
+    let claims = |state| !matches!(state, SlotState::Empty | SlotState::Moved);
+    let claimed = rows.iter().filter(|row| claims(row.state)).count();
     let mut loads: BTreeMap<u16, SlotLoad> = BTreeMap::new();
     let mut after = 0;
     loop {
@@ -45,13 +43,22 @@ pub(crate) async fn describe(
         }
     }
     Ok(ShardDescription {
+        foreign: loads.keys().any(|slot| !known.contains(slot)),
+        claimed: u32::try_from(claimed).unwrap_or(u32::MAX),
+        writes,
+        durability: store.durability().await.unwrap_or_default(),
+        slots: loads.into_values().collect(),
+        ..describe_new(config)
+    })
+}
+
+/// Of a database that is still to be made.
+pub(crate) fn describe_new(config: &Config) -> ShardDescription {
+    ShardDescription {
         shard: config.shard,
         node: config.node.clone(),
         schema: migrate::own_version(migrate::MYSQL),
         partitions: config.partitions.count(),
-        foreign: loads.keys().any(|slot| !known.contains(slot)),
-        writes,
-        durability: store.durability().await.unwrap_or_default(),
-        slots: loads.into_values().collect(),
-    })
+        ..ShardDescription::default()
+    }
 }

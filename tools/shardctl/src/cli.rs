@@ -7,7 +7,7 @@ use clap_complete::Shell;
 use std::path::PathBuf;
 use std::time::Duration;
 pub(crate) use values::{Rate, Target};
-use values::{Users, address, duration, rate, users};
+use values::{Users, address, duration, rate, shard_address, users};
 
 /// Asks a Shardline cluster how it is, and changes it.
 #[derive(Parser, Debug)]
@@ -129,8 +129,8 @@ pub(crate) enum ShardCommand {
     List,
     /// Lets a shard join; it gets its slots by the next rebalance.
     Add {
-        /// Where its shard-node is reached, host:port.
-        #[arg(value_parser = address)]
+        /// Where its shard-node is reached, host:port; shard-2 and so on where all is in one process.
+        #[arg(value_parser = shard_address)]
         address: String,
         /// Its part relative to the others' weights; as the heaviest of them if not given.
         #[arg(long, value_parser = clap::value_parser!(u32).range(1..))]

@@ -65,6 +65,15 @@ pub(super) fn address(text: &str) -> Result<String, String> {
     if good { Ok(text.to_owned()) } else { Err("an address is like host:8111".to_owned()) }
 }
 
+/// As `address`, or the name of a shard in the one process that holds all of them.
+pub(super) fn shard_address(text: &str) -> Result<String, String> {
+    let number = text.strip_prefix("shard-").unwrap_or_default();
+    match number.parse::<u32>() {
+        Ok(_) => Ok(text.to_owned()),
+        Err(_) => address(text).map_err(|_| "an address is like host:8121, or shard-2".to_owned()),
+    }
+}
+
 /// A number, and what follows it.
 fn measure(text: &str) -> Option<(f64, &str)> {
     let end = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
@@ -170,6 +179,16 @@ mod tests {
         }
         for text in ["", "0", "-1", "fast", "1x", "2000G", "0.5"] {
             assert!(rate(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_shard_is_at_an_address_or_is_named() {
+        for good in ["10.0.0.7:8121", "host:1", "shard-0", "shard-2"] {
+            assert_eq!(shard_address(good).as_deref(), Ok(good));
+        }
+        for bad in ["", "shard", "shard-", "shard-x", "shard--1", "host", "host:", ":1", "a/b:1"] {
+            assert!(shard_address(bad).is_err(), "{bad}");
         }
     }
 
