@@ -6,6 +6,7 @@
 pub mod append;
 pub mod body;
 pub mod chat;
+pub mod check;
 pub mod cursor;
 pub mod error;
 pub mod follow;

@@ -112,3 +112,12 @@ pub const MOVES_PER_SHARD_MAX: usize = 1;
 pub const FREEZES_AT_ONCE_MAX: usize = 4;
 /// Moves that one coordinator has in hand; the rest waits in the catalog.
 pub const MOVES_IN_HAND_MAX: usize = 256;
+
+/// How long a fact may take from a chat to its user's list before that counts as a fault.
+pub const FACT_TIME_MAX: Duration = Duration::from_secs(60);
+/// A user whose name was not claimed by then is left over from a registration that died.
+pub const NAMELESS_TIME_MAX: Duration = Duration::from_secs(60 * 60);
+/// Rows in one page of a check of the whole cluster: a few milliseconds of a shard's database.
+pub const CHECKED_ROWS_MAX: usize = 500;
+/// Findings in one answer; what is beyond is only counted.
+pub const FINDINGS_MAX: usize = 1_000;

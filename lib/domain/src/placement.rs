@@ -7,9 +7,11 @@
 //! or removing it may be one slot beyond that where otherwise a slot would move between two others.
 //! (For shards with a share of less than one slot only the sums hold.)
 
+pub mod audit;
 pub mod batches;
 mod plan;
 mod quota;
+pub mod rebuild;
 mod ring;
 pub mod transfer;
 
