@@ -24,6 +24,11 @@ ADDED=$CLUSTER/added-shards
 while read -r shard; do
     NAMES+=("shard-node-$shard")
 done < <(cat "$ADDED" 2>/dev/null || true)
+# Shards with a second process that waits to write them, one number a line.
+STANDBYS=$CLUSTER/standbys
+while read -r shard; do
+    NAMES+=("standby-$shard")
+done < <(cat "$STANDBYS" 2>/dev/null || true)
 NAMES+=(conn-node-1 conn-node-2)
 # Beyond it the ports of shard-nodes would reach those of operations.
 SHARD_NUMBER_MAX=70
@@ -33,20 +38,23 @@ source "$LOCAL/process.sh"
 
 usage() {
     cat >&2 <<EOF
-usage: [DB=mysql|mariadb] [SHARDS=2] cluster.sh VERB
+usage: [DB=mysql|mariadb] [SHARDS=2] [SECOND_DATABASE=yes] cluster.sh VERB
   start            build, install and start what is missing, wait until every process is ready
   stop             end our processes, then the servers they stand on; data stays
   restart NAME...  stop and start processes (${NAMES[*]})
   kill NAME...     kill -9 processes, as a fault
   up NAME...       start processes that were killed
   status           what runs where
-  pids             NAME=PID of what runs, servers included
+  up-servers       start the servers below our processes that were killed
+  pids             NAME=PID of what runs, servers included; the second database server as second-NAME
   database-url     where its database server is
   add-shard N      makes a database for shard N and starts its shard-node; it joins by: ctl shard add
   remove-shard N   stops the shard-node of a shard that was removed; its database stays
+  add-standby N    starts a second process for shard N, which writes it when the first is gone
   next-shard       the lowest number that no shard-node has
   address NAME     where a process listens
   ctl ARGUMENTS... shardctl, asking this cluster
+With SECOND_DATABASE=yes shards of odd numbers have a database server of their own.
 EOF
     exit 2
 }
@@ -73,6 +81,20 @@ services() {
         "$LOCAL/services.sh" "$@"
 }
 
+# Of the shards that have a database server of their own; its folder and ports are beside the first ones.
+second_services() {
+    SHARDLINE_RUN=$CLUSTER/second-services SHARDLINE_PORT_BASE=$((${SHARDLINE_CLUSTER_SERVICES_BASE:-13100} + 100)) \
+        "$LOCAL/services.sh" "$@"
+}
+
+# A cluster keeps the servers it was first started with.
+has_second_database() { [[ -f $CLUSTER/second-database ]]; }
+
+start_servers() {
+    services start "$(database)" kafka redis
+    ! has_second_database || second_services start "$(database)"
+}
+
 # The secret by which our processes know each other, and the key of clients' tokens; made once.
 secret() {
     if [[ ! -s $CLUSTER/secret ]]; then
@@ -86,15 +108,35 @@ listen_port() {
         conn-node-*) port "${1##*-}" ;;
         router-*) port $((10 + ${1##*-})) ;;
         shard-node-*) port $((21 + ${1##*-})) ;;
+        # Beyond everybody's ports of operations.
+        standby-*) port $((221 + ${1##*-})) ;;
     esac
 }
 
 operations_port() { echo $(($(listen_port "$1") + 100)); }
 
+database_setting() { if [[ $(database) == mysql ]]; then echo SHARDLINE_TEST_MYSQL_URL; else echo SHARDLINE_TEST_MARIADB_URL; fi; }
+
+# Where shard N keeps its data.
+shard_database_url() {
+    if has_second_database && (($1 % 2 == 1)); then
+        # In a process of its own: these variables are the first server's elsewhere.
+        (
+            unset "$(database_setting)"
+            eval "$(second_services env "$(database)")"
+            setting=$(database_setting)
+            echo "${!setting}"
+        )
+    else
+        echo "$SHARDLINE_DATABASE_URL"
+    fi
+}
+
 settings() {
-    local url
+    local url setting
     eval "$(services env "$(database)" kafka redis)"
-    if [[ $(database) == mysql ]]; then url=$SHARDLINE_TEST_MYSQL_URL; else url=$SHARDLINE_TEST_MARIADB_URL; fi
+    setting=$(database_setting)
+    url=${!setting}
     SHARDLINE_SECRET=$(secret)
     SHARDLINE_TOKEN_SECRET=$SHARDLINE_SECRET
     SHARDLINE_KAFKA=$SHARDLINE_TEST_KAFKA
@@ -107,12 +149,14 @@ settings() {
 
 launch_process() {
     local name=$1 kind=${1%-*} number=${1##*-} listen=127.0.0.1:$(listen_port "$1") flags=()
+    [[ $kind != standby ]] || kind=shard-node
     case $kind in
         router)
             flags=(--name "$name" --advertise "$listen" --catalog "$SHARDLINE_DATABASE_URL/shardline_catalog" --initial-shards "$(seq -s , 0 $((SHARDS - 1)))")
             ;;
         shard-node)
-            flags=(--name "$name" --advertise "$listen" --shard "$number" --database "$SHARDLINE_DATABASE_URL/shardline_shard_$number")
+            flags=(--name "$name" --advertise "$listen" --shard "$number"
+                --database "$(shard_database_url "$number")/shardline_shard_$number")
             ;;
         conn-node) flags=(--name "$name") ;;
     esac
@@ -134,13 +178,18 @@ start_processes() {
         launch_process "$name"
     done
     for name; do
-        if is_added "$name"; then await_listening "$name"; else await_process "$name"; fi
+        if may_wait "$name"; then await_listening "$name"; else await_process "$name"; fi
     done
 }
 
 is_added() { [[ $1 == shard-node-* ]] && grep -qx "${1##*-}" "$ADDED" 2>/dev/null; }
 
-# A shard-node whose shard has not joined answers those who ask who it is, and is not ready.
+has_standby() { grep -qx "${1##*-}" "$STANDBYS" 2>/dev/null; }
+
+# A shard-node whose shard has not joined answers those who ask who it is, and is not ready; so is one of two while the
+# other writes.
+may_wait() { [[ $1 == shard-node-* || $1 == standby-* ]] && { is_added "$1" || has_standby "$1"; }; }
+
 await_listening() {
     local name=$1 began=$SECONDS
     while port_is_free "$(listen_port "$name")"; do
@@ -178,6 +227,17 @@ add_shard() {
     settings
     start_processes "$name"
     say "it joins by: deploy/local/cluster.sh ctl shard add 127.0.0.1:$(listen_port "$name")"
+}
+
+add_standby() {
+    local shard=$1 name=standby-$1
+    is_shard_number "$shard" && [[ " ${NAMES[*]} " == *" shard-node-$shard "* ]] || fail "there is no shard '$shard'"
+    if ! has_standby "$name"; then
+        echo "$shard" >>"$STANDBYS"
+        eval "${name}_patience() { echo 30; }"
+    fi
+    settings
+    start_processes "$name"
 }
 
 remove_shard() {
@@ -236,7 +296,10 @@ start() {
     fi
     database >"$CLUSTER/database.new"
     mv "$CLUSTER/database.new" "$CLUSTER/database"
-    services start "$(database)" kafka redis
+    [[ ${SECOND_DATABASE:-no} != yes || -d $CLUSTER/services ]] || touch "$CLUSTER/second-database"
+    has_second_database || [[ ${SECOND_DATABASE:-no} != yes ]] ||
+        fail "this cluster's data is in one database server; stop it and remove $CLUSTER to begin anew with two"
+    start_servers
     settings
     start_processes "${NAMES[@]}"
     cat >&2 <<EOF
@@ -259,6 +322,7 @@ status() {
         printf '%-13s %-22s 127.0.0.1:%s  operations 127.0.0.1:%s\n' "$name" "$state" "$(listen_port "$name")" "$(operations_port "$name")"
     done
     services status | grep -v prometheus
+    ! has_second_database || second_services status | grep "^$(database) "
 }
 
 pids() {
@@ -267,6 +331,7 @@ pids() {
         ! runs "$name" || echo "$name=$(recorded_pid "$name")"
     done
     services status | sed -nE 's/^([a-z]+) +runs, pid ([0-9]+).*/\1=\2/p'
+    ! has_second_database || second_services status | sed -nE 's/^([a-z]+) +runs, pid ([0-9]+).*/second-\1=\2/p'
 }
 
 main() {
@@ -275,7 +340,7 @@ main() {
     shift
     mkdir -p "$CLUSTER" "$RUN"
     case $verb in
-        add-shard | remove-shard)
+        add-shard | remove-shard | add-standby)
             [[ $# == 1 ]] || usage
             "${verb/-/_}" "$1"
             return
@@ -299,6 +364,7 @@ main() {
             for ((index = ${#NAMES[@]} - 1; index >= 0; index--)); do
                 stop_one "${NAMES[index]}"
             done
+            ! has_second_database || second_services stop
             services stop
             ;;
         restart)
@@ -316,6 +382,7 @@ main() {
             settings
             start_processes "$@"
             ;;
+        up-servers) start_servers ;;
         status) status ;;
         pids) pids ;;
         address)

@@ -18,8 +18,9 @@ use std::sync::Arc;
 use std::time::Duration;
 use tracing::{debug, error};
 
-/// A shard whose writer is gone has another one after this. Writers renew each second.
-pub const WRITER_LEASE: Duration = Duration::from_secs(4);
+/// A shard whose writer is gone has another one soon after this. Writers renew every 400 ms: a catalog
+/// that is slow for a second changes nothing between two healthy processes.
+pub const WRITER_LEASE: Duration = Duration::from_millis(1_800);
 /// Names, addresses and the like, in bytes: what their columns hold.
 const TEXT_BYTES_MAX: usize = 255;
 /// When to ask again after a catalog that did not answer.

@@ -90,7 +90,9 @@ impl Serving {
         renew::settle(&**store, config, writer, reported).await?;
         store.take_over(writer, config.lanes).await?;
         let fence = Arc::new(Fence::new(Arc::clone(store), writer));
-        let gate = Slots::load(&**store).await?;
+        // Both are long lists; nobody writes the shard while they are read.
+        let (gate, owned) = tokio::join!(Slots::load(&**store), catalog.owned_slots(config.shard));
+        let gate = gate?;
         let slots = Slots::new(
             config.shard,
             config.lanes,
@@ -101,7 +103,7 @@ impl Serving {
         );
         // What is ours already is served at once; what is new is found out by the first call for it,
         // so a catalog that is away delays only that.
-        if let Ok(owned) = catalog.owned_slots(config.shard).await {
+        if let Ok(owned) = owned {
             slots.learn(&owned).await?;
         }
 

@@ -9,7 +9,6 @@ use crate::serving::{Ground, Serving, StartError};
 use crate::store::{StoreError, Writer};
 use arc_swap::ArcSwapOption;
 use shardline_daemon::backoff::Backoff;
-use shardline_daemon::clock::Stopwatch;
 use shardline_daemon::health::ReadyFlag;
 use shardline_daemon::lifecycle::Lifecycle;
 use shardline_wire::internal::{ShardReport, WriterLease, WriterRequest};
@@ -17,10 +16,13 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
-/// How often a standby asks.
-const ASK_EVERY: Duration = Duration::from_millis(500);
-/// How often the writer renews its lease, reports, and looks into the database.
-const RENEW_EVERY: Duration = Duration::from_secs(1);
+/// How often a standby asks: what it adds to the time in which nobody writes.
+const ASK_EVERY: Duration = Duration::from_millis(200);
+/// How often the writer renews its lease. A lease lasts for more than four of them (the catalog's word),
+/// so that one renewal that takes a second, or three that are lost, do not end it.
+const RENEW_EVERY: Duration = Duration::from_millis(400);
+/// How often the writer reports, and looks into the database.
+const REPORT_EVERY: Duration = Duration::from_secs(1);
 const LOOK_EVERY: Duration = Duration::from_millis(400);
 /// How often a quarantined database is looked at again.
 const QUARANTINE_LOOK: Duration = Duration::from_secs(2);
@@ -112,24 +114,17 @@ impl WriterLife {
         None
     }
 
-    /// Until the process stops or another writes.
+    /// Until the process stops or another writes. Its duties wait for nothing but their own answers: a
+    /// report or a database that is slow must not cost the lease.
     async fn serve(&self, serving: &Arc<Serving>, term: u64, stop: &CancellationToken) {
         let durability = self.ground.store.durability().await.unwrap_or_default();
-        let mut renewed = Stopwatch::start();
-        loop {
-            tokio::select! {
-                () = stop.cancelled() => return,
-                () = serving.fence.lost().cancelled() => return,
-                () = tokio::time::sleep(LOOK_EVERY) => {}
-            }
+        tokio::select! {
+            () = stop.cancelled() => {}
+            () = serving.fence.lost().cancelled() => {}
+            () = every(RENEW_EVERY, || self.renew(serving, term)) => {}
+            () = every(REPORT_EVERY, || self.report(serving, term, &durability)) => {}
             // A failed look is no reason to end: whoever answers from memory looks again.
-            drop(serving.fence.look().await);
-            if RENEW_EVERY <= renewed.elapsed() {
-                renewed = Stopwatch::start();
-                self.renew(serving, term).await;
-                self.report(serving, term, &durability).await;
-                serving.record_metrics();
-            }
+            () = every(LOOK_EVERY, || serving.fence.look()) => {}
         }
     }
 
@@ -174,6 +169,7 @@ impl WriterLife {
         {
             serving.fence.lose("the catalog knows of a newer term", None);
         }
+        serving.record_metrics();
     }
 
     /// So that a standby need not wait for the lease to run out.
@@ -191,6 +187,18 @@ impl WriterLife {
             term,
             ..WriterRequest::default()
         }
+    }
+}
+
+/// Again and again, at this pace or, where it takes longer, at its own. Does not end.
+async fn every<F: Future>(time: Duration, mut duty: impl FnMut() -> F) {
+    let mut ticks = tokio::time::interval(time);
+    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    // The first is due at once; whoever began has just done it.
+    ticks.tick().await;
+    loop {
+        ticks.tick().await;
+        drop(duty().await);
     }
 }
 

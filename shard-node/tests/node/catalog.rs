@@ -11,6 +11,7 @@ use shardline_wire::refusal::Refusal;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
 
 pub(crate) struct TestCatalog {
     term: AtomicU64,
@@ -22,6 +23,10 @@ pub(crate) struct TestCatalog {
     pub(crate) routes: AtomicBool,
     /// Nothing is answered while this is true.
     pub(crate) away: AtomicBool,
+    /// How long each answer takes.
+    pub(crate) slow: Mutex<Duration>,
+    /// Leases that were renewed.
+    pub(crate) renewals: AtomicU64,
     target: Mutex<Option<Arc<dyn Shard>>>,
     pub(crate) reports: Mutex<Vec<ShardReport>>,
 }
@@ -34,6 +39,8 @@ impl TestCatalog {
             shard: AtomicU64::new(1),
             routes: AtomicBool::new(true),
             away: AtomicBool::new(false),
+            slow: Mutex::default(),
+            renewals: AtomicU64::new(0),
             target: Mutex::default(),
             reports: Mutex::default(),
         })
@@ -72,7 +79,9 @@ impl TestCatalog {
         SlotEntry { slot, shard, epoch: self.epoch(), held: None }
     }
 
-    fn check(&self) -> Result<(), Refusal> {
+    async fn check(&self) -> Result<(), Refusal> {
+        let slow = *self.slow.lock();
+        tokio::time::sleep(slow).await;
         if self.away.load(Ordering::SeqCst) {
             return Err(Refusal::try_again("the catalog is away", 100));
         }
@@ -83,7 +92,7 @@ impl TestCatalog {
 #[async_trait]
 impl Catalog for TestCatalog {
     async fn acquire_writer(&self, request: WriterRequest) -> Result<WriterLease, Refusal> {
-        self.check()?;
+        self.check().await?;
         let newest = self.term.load(Ordering::SeqCst);
         // As the real one: who begins learns what was reported before.
         let reported = if request.term == 0 { self.reported() } else { Vec::new() };
@@ -92,24 +101,25 @@ impl Catalog for TestCatalog {
         } else if request.term == 0 {
             (true, self.term.fetch_add(1, Ordering::SeqCst) + 1)
         } else {
+            self.renewals.fetch_add(1, Ordering::SeqCst);
             (request.term == newest, newest)
         };
         Ok(WriterLease { granted, term, lasts_ms: 3_000, holder: "another".to_owned(), reported })
     }
 
     async fn owned_slots(&self, shard: u32) -> Result<Vec<SlotEntry>, Refusal> {
-        self.check()?;
+        self.check().await?;
         let all = (0..16_384).map(|slot| self.entry(slot));
         Ok(all.filter(|entry| entry.shard == shard).collect())
     }
 
     async fn locate_slot(&self, slot: u32) -> Result<SlotEntry, Refusal> {
-        self.check()?;
+        self.check().await?;
         Ok(self.entry(slot))
     }
 
     async fn report(&self, report: ShardReport) -> Result<ShardReportAnswer, Refusal> {
-        self.check()?;
+        self.check().await?;
         let current = report.term == self.term.load(Ordering::SeqCst);
         self.reports.lock().push(report);
         Ok(ShardReportAnswer { current })

@@ -53,6 +53,18 @@ async fn while_the_catalog_is_away_known_slots_are_served() {
     refused(call_at(&node, chat, 2, op).await, Code::TryAgain);
 }
 
+/// A lease lasts for 1.8 s and each renewal takes one: its duties must not wait for each other.
+#[tokio::test]
+async fn a_catalog_that_is_slow_for_a_second_takes_no_lease() {
+    let node = Node::start().await;
+    *node.catalog.slow.lock() = std::time::Duration::from_secs(1);
+    let before = node.catalog.renewals.load(Ordering::SeqCst);
+    tokio::time::sleep(std::time::Duration::from_secs(6)).await;
+    let renewals = node.catalog.renewals.load(Ordering::SeqCst) - before;
+    assert!(4 <= renewals, "{renewals} renewals in six seconds");
+    assert!(node.shard.is_writer());
+}
+
 #[tokio::test]
 async fn a_process_that_was_replaced_stops_serving_and_comes_back_as_a_standby() {
     let node = Node::start().await;

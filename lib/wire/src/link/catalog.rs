@@ -12,6 +12,7 @@ use crate::internal::{
 };
 use crate::refusal::{Code, Refusal};
 use async_trait::async_trait;
+use futures::stream::{FuturesUnordered, StreamExt};
 use shardline_domain::limits::CALL_TIME_MAX;
 use std::future::Future;
 use std::sync::Arc;
@@ -21,8 +22,21 @@ use tonic::service::interceptor::InterceptedService;
 use tonic::transport::Channel;
 use tonic::{Request, Response, Status};
 
-/// The catalog answers from a small database; longer means it is away.
-const ANSWER_TIME_MAX: Duration = Duration::from_secs(3);
+/// How long a router may take, and after which silence the next one is asked as well.
+#[derive(Clone, Copy)]
+struct Patience {
+    answer: Duration,
+    silence: Duration,
+}
+
+/// The catalog answers from a small database; longer means it is away. Asking twice does no harm, and a
+/// router that hangs must not cost a writer its lease.
+const ANSWER: Patience =
+    Patience { answer: Duration::from_secs(3), silence: Duration::from_millis(400) };
+/// Each grant is a new term, so only one router is asked at a time: of two grants the older is void.
+const GRANT: Patience =
+    Patience { answer: Duration::from_secs(1), silence: Duration::from_secs(1) };
+const CALL: Patience = Patience { answer: CALL_TIME_MAX, silence: CALL_TIME_MAX };
 
 /// Asks one router after another until one answers.
 pub struct CatalogClient {
@@ -53,27 +67,39 @@ impl CatalogClient {
         request
     }
 
-    /// Tries each router once, the one that answered last first.
-    async fn ask<T, F, A>(&self, limit: Duration, mut ask: F) -> Result<T, Refusal>
+    /// Asks each router at most once, the one that answered last first; the first good answer counts.
+    async fn ask<T, F, A>(&self, patience: Patience, mut ask: F) -> Result<T, Refusal>
     where
         F: FnMut(CatalogServiceClient<Channel>) -> A,
         A: Future<Output = Result<Response<T>, Status>>,
     {
         let first = self.preferred.load(Ordering::Relaxed);
         let mut last = Refusal::new(Code::Unavailable, "no router is known");
-        for turn in 0..self.routers.len() {
-            let index = (first + turn) % self.routers.len();
-            let answer = tokio::time::timeout(limit, ask(self.routers[index].clone())).await;
-            match answer {
-                Ok(Ok(answer)) => {
-                    self.preferred.store(index, Ordering::Relaxed);
-                    return Ok(answer.into_inner());
+        let mut left = (0..self.routers.len()).map(|turn| (first + turn) % self.routers.len());
+        let mut asked = FuturesUnordered::new();
+        loop {
+            match left.next() {
+                Some(index) => {
+                    let answer = ask(self.routers[index].clone());
+                    asked.push(async move {
+                        (index, tokio::time::timeout(patience.answer, answer).await)
+                    });
                 }
-                Ok(Err(status)) => last = from_status(&status),
-                Err(_) => last = Refusal::new(Code::Unavailable, "the router did not answer"),
+                None if asked.is_empty() => return Err(last),
+                None => {}
+            }
+            tokio::select! {
+                Some((index, answer)) = asked.next() => match answer {
+                    Ok(Ok(answer)) => {
+                        self.preferred.store(index, Ordering::Relaxed);
+                        return Ok(answer.into_inner());
+                    }
+                    Ok(Err(status)) => last = from_status(&status),
+                    Err(_) => last = Refusal::new(Code::Unavailable, "the router did not answer"),
+                },
+                () = tokio::time::sleep(patience.silence), if 0 < left.len() => {}
             }
         }
-        Err(last)
     }
 }
 
@@ -100,8 +126,10 @@ fn to_status(refusal: Refusal) -> Status {
 #[async_trait]
 impl Catalog for CatalogClient {
     async fn acquire_writer(&self, request: WriterRequest) -> Result<WriterLease, Refusal> {
-        self.ask(ANSWER_TIME_MAX, |mut client| {
-            let request = self.request(request.clone(), ANSWER_TIME_MAX);
+        let begins = request.term == 0 && !request.release;
+        let patience = if begins { GRANT } else { ANSWER };
+        self.ask(patience, |mut client| {
+            let request = self.request(request.clone(), patience.answer);
             async move { client.acquire_writer(request).await }
         })
         .await
@@ -109,8 +137,8 @@ impl Catalog for CatalogClient {
 
     async fn owned_slots(&self, shard: u32) -> Result<Vec<SlotEntry>, Refusal> {
         let answer: OwnedSlotsAnswer = self
-            .ask(ANSWER_TIME_MAX, |mut client| {
-                let request = self.request(OwnedSlotsRequest { shard }, ANSWER_TIME_MAX);
+            .ask(ANSWER, |mut client| {
+                let request = self.request(OwnedSlotsRequest { shard }, ANSWER.answer);
                 async move { client.owned_slots(request).await }
             })
             .await?;
@@ -118,8 +146,8 @@ impl Catalog for CatalogClient {
     }
 
     async fn locate_slot(&self, slot: u32) -> Result<SlotEntry, Refusal> {
-        self.ask(ANSWER_TIME_MAX, |mut client| {
-            let request = self.request(LocateSlotRequest { slot }, ANSWER_TIME_MAX);
+        self.ask(ANSWER, |mut client| {
+            let request = self.request(LocateSlotRequest { slot }, ANSWER.answer);
             async move { client.locate_slot(request).await }
         })
         .await
@@ -127,9 +155,9 @@ impl Catalog for CatalogClient {
 
     async fn locate_slots(&self, slots: &[u32]) -> Result<Vec<SlotEntry>, Refusal> {
         let answer: OwnedSlotsAnswer = self
-            .ask(ANSWER_TIME_MAX, |mut client| {
+            .ask(ANSWER, |mut client| {
                 let slots = slots.to_vec();
-                let request = self.request(LocateSlotsRequest { slots }, ANSWER_TIME_MAX);
+                let request = self.request(LocateSlotsRequest { slots }, ANSWER.answer);
                 async move { client.locate_slots(request).await }
             })
             .await?;
@@ -137,8 +165,8 @@ impl Catalog for CatalogClient {
     }
 
     async fn report(&self, report: ShardReport) -> Result<ShardReportAnswer, Refusal> {
-        self.ask(ANSWER_TIME_MAX, |mut client| {
-            let request = self.request(report.clone(), ANSWER_TIME_MAX);
+        self.ask(ANSWER, |mut client| {
+            let request = self.request(report.clone(), ANSWER.answer);
             async move { client.report(request).await }
         })
         .await
@@ -146,7 +174,7 @@ impl Catalog for CatalogClient {
 
     async fn route(&self, call: Call) -> Outcome {
         let reply = self
-            .ask(CALL_TIME_MAX, |mut client| {
+            .ask(CALL, |mut client| {
                 let request = self.request(call.clone(), CALL_TIME_MAX);
                 async move { client.route(request).await }
             })

@@ -4,6 +4,7 @@
 #![expect(clippy::disallowed_methods, reason = "a test's servers end with its runtime")]
 
 mod calls;
+mod catalog;
 mod fixture;
 mod pushes;
 mod tls;
