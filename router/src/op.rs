@@ -73,6 +73,8 @@ kinds! {
     27 ClaimName "claim_name" Write false;
     28 LookupName "lookup_name" Read false;
     29 SearchNames "search_names" Everywhere false;
+    30 EmitFact "emit_fact" Write false;
+    31 RemoveUser "remove_user" Write false;
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@
 //! writes by the rules in `write` and commit them in batches, `read` answers the rest. What was
 //! committed goes to the bus by `relay` and to other shards' users by `outbox`. `writer` makes this
 //! process the writer, `restore` finds that the database is an earlier copy, `mover` is its part in
-//! moves of slots, and `store` is the database.
+//! moves of slots, `inspect` shows its rows to a check, and `store` is the database.
 
 pub mod config;
 pub mod server;
@@ -15,6 +15,7 @@ mod entity;
 mod events;
 mod fence;
 mod gate;
+mod inspect;
 mod lanes;
 mod memory;
 mod metrics;
@@ -41,9 +42,11 @@ use shardline_daemon::backoff::Backoff;
 use shardline_daemon::health::Health;
 use shardline_daemon::lifecycle::Lifecycle;
 use shardline_wire::call::{Catalog, Done, Shard};
+use shardline_wire::inspect::Inspect;
 use shardline_wire::internal::{
     Call, ChangedAnswer, ChangedRequest, DigestsAnswer, DigestsRequest, HeadsAnswer, HeadsRequest,
-    MoveOrder, MoveReport, RowsAnswer, RowsRequest, ShardDescription,
+    LookAnswer, LookRequest, MoveOrder, MoveReport, RowsAnswer, RowsRequest, ScanAnswer,
+    ScanRequest, ShardDescription, SurveyAnswer, SurveyRequest,
 };
 use shardline_wire::moves::{Moves, MovesConnect};
 use shardline_wire::refusal::Refusal;
@@ -164,6 +167,29 @@ impl Moves for ShardNode {
 
     async fn digests(&self, request: DigestsRequest) -> Result<DigestsAnswer, Refusal> {
         self.mover()?.digests(request).await
+    }
+}
+
+#[async_trait]
+impl Inspect for ShardNode {
+    async fn survey(&self, request: SurveyRequest) -> Result<SurveyAnswer, Refusal> {
+        let heard = self.serving.load().as_ref().map_or(0, |serving| serving.mover.leader_term());
+        let survey = inspect::survey(&self.config, &*self.store, &request, heard).await;
+        survey.map_err(|error| refusals::store(&error))
+    }
+
+    async fn scan(&self, request: ScanRequest) -> Result<ScanAnswer, Refusal> {
+        let scan = inspect::scan(&*self.store, &request).await;
+        scan.map_err(|error| refusals::store(&error))
+    }
+
+    async fn look(&self, request: LookRequest) -> Result<LookAnswer, Refusal> {
+        inspect::look(&*self.store, &request).await
+    }
+
+    async fn ask_catalog(&self) -> Result<(), Refusal> {
+        let serving = self.serving.load_full().ok_or_else(refusals::not_writer)?;
+        serving.ask_catalog().await
     }
 }
 

@@ -35,7 +35,9 @@ async fn start(config: ProcessConfig, process: Process) -> anyhow::Result<()> {
     let stopped = node.stopped();
     let failing = lifecycle.clone();
     lifecycle.run("server", async move {
-        if let Err(error) = server::serve(listener, node.clone(), node, trust, stopped).await {
+        if let Err(error) =
+            server::serve(listener, node.clone(), node.clone(), node, trust, stopped).await
+        {
             failing.fail(format!("the server ended: {error}"));
         }
     });

@@ -305,6 +305,11 @@ impl Mover {
         })
     }
 
+    /// The highest term of a coordinator that was heard of since this term of the writer began.
+    pub(crate) fn leader_term(&self) -> u64 {
+        self.inner.lock().seen
+    }
+
     fn lane(&self, slot: Slot) -> u16 {
         lane_of_slot(slot.get(), self.lanes)
     }

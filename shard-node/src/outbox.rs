@@ -113,6 +113,12 @@ impl Outbox {
         self.wake.notify_one();
     }
 
+    /// As `look_into`, of one chat.
+    pub(crate) fn look_into_chat(&self, chat: EntityId) {
+        self.facts.lock().look_into(chat.get()..=chat.get());
+        self.wake.notify_one();
+    }
+
     /// Delivers until `stop`.
     pub(crate) async fn run(
         self: Arc<Self>,

@@ -1,7 +1,8 @@
 //! A shard-node's network face: one port for routers and other shard-nodes.
 
 use shardline_wire::call::Shard;
-use shardline_wire::link::{MoveServer, ShardServer, Trust};
+use shardline_wire::inspect::Inspect;
+use shardline_wire::link::{InspectServer, MoveServer, ShardServer, Trust};
 use shardline_wire::moves::Moves;
 use std::io;
 use std::sync::Arc;
@@ -18,6 +19,7 @@ pub async fn serve(
     listener: TcpListener,
     shard: Arc<dyn Shard>,
     moves: Arc<dyn Moves>,
+    inspect: Arc<dyn Inspect>,
     trust: Trust,
     stopped: CancellationToken,
 ) -> io::Result<()> {
@@ -30,6 +32,7 @@ pub async fn serve(
         .map_err(io::Error::other)?
         .add_service(ShardServer::service(shard, &trust, stopped.clone()))
         .add_service(MoveServer::service(moves, &trust))
+        .add_service(InspectServer::service(inspect, &trust))
         .serve_with_incoming_shutdown(incoming, stopped.clone().cancelled_owned());
     let overdue = async {
         stopped.cancelled().await;

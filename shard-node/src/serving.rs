@@ -16,6 +16,7 @@ use crate::mover::tracker::Tracker;
 use crate::mover::{self, Mover};
 use crate::outbox::Outbox;
 use crate::read::Reader;
+use crate::refusals;
 use crate::relay::Relay;
 use crate::relay::queue::RelayQueue;
 use crate::restore::{Loss, renew};
@@ -26,6 +27,7 @@ use shardline_daemon::lifecycle::Lifecycle;
 use shardline_wire::call::Catalog;
 use shardline_wire::internal::LanePosition;
 use shardline_wire::moves::MovesConnect;
+use shardline_wire::refusal::Refusal;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -45,6 +47,8 @@ const END_TIME_MAX: Duration = Duration::from_secs(5);
 pub(crate) struct Serving {
     pub(crate) fence: Arc<Fence>,
     pub(crate) mover: Arc<Mover>,
+    shard: u32,
+    catalog: Arc<dyn Catalog>,
     slots: Arc<Slots>,
     queues: Vec<Arc<Queue>>,
     relays: Vec<(Arc<RelayQueue>, Arc<AtomicU64>)>,
@@ -192,6 +196,8 @@ impl Serving {
         Ok(Arc::new(Serving {
             fence,
             mover,
+            shard: config.shard,
+            catalog: Arc::clone(catalog),
             slots,
             queues,
             relays,
@@ -201,6 +207,12 @@ impl Serving {
             tasks,
             relay_tasks,
         }))
+    }
+
+    /// What the catalog says of all slots that are ours.
+    pub(crate) async fn ask_catalog(&self) -> Result<(), Refusal> {
+        let owned = self.catalog.owned_slots(self.shard).await?;
+        self.slots.learn(&owned).await.map_err(|error| refusals::store(&error))
     }
 
     /// Where each lane stands, for the catalog.

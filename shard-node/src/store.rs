@@ -11,6 +11,8 @@
 //! what comes later. Lock order everywhere: lane row, slot rows, heads in id order, the rest.
 
 use async_trait::async_trait;
+use shardline_domain::check::history::Span;
+use shardline_domain::check::tables::Table;
 use std::ops::RangeInclusive;
 use thiserror::Error;
 
@@ -162,6 +164,15 @@ pub trait Store: Send + Sync {
 
     /// How far the slot's import has come, of whichever move was the last to fill it.
     async fn progress(&self, slot: u16) -> Result<Option<ProgressRow>, StoreError>;
+
+    // ---- Reading to check ----
+
+    /// Of each table, in the order of `Table::ALL`: the lowest id above `after` that has rows in it. All of
+    /// one moment, so an id that is the lowest in some tables has no rows in the others.
+    async fn next_ids(&self, after: u64) -> Result<[Option<u64>; Table::ALL.len()], StoreError>;
+
+    /// The messages of a chat with `after < seq <= to`, counted.
+    async fn span(&self, chat: u64, after: u64, to: u64) -> Result<Span, StoreError>;
 
     // ---- Writing what moves ----
 

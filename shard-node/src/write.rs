@@ -6,6 +6,7 @@ pub(crate) mod cursor;
 pub(crate) mod members;
 pub(crate) mod message;
 pub(crate) mod name;
+pub(crate) mod repair;
 pub(crate) mod send;
 pub(crate) mod session;
 pub(crate) mod user;
@@ -100,6 +101,8 @@ pub(crate) fn decide(staging: &mut Staging, looked_up: &LookedUp<'_>, call: &Cal
         call::Op::RefreshSession(refresh) => session::refresh(staging, id, refresh),
         call::Op::EndSession(end) => session::end(staging, id, end),
         call::Op::ClaimName(claim) => name::claim(staging, id, claim),
+        call::Op::EmitFact(emit) => repair::emit_fact(staging, id, emit),
+        call::Op::RemoveUser(remove) => repair::remove_user(staging, id, remove),
         _ => Err(Refusal::internal("a read came to a lane")),
     }
 }

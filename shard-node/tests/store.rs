@@ -38,6 +38,7 @@ fn check_golden(kind: &str, found: &str) {
 #[test]
 fn no_case_is_left_out() {
     let sources = [
+        include_str!("../src/store/conformance/checking.rs"),
         include_str!("../src/store/conformance/cleaning.rs"),
         include_str!("../src/store/conformance/copying.rs"),
         include_str!("../src/store/conformance/fencing.rs"),

@@ -5,7 +5,9 @@
 
 pub mod admin;
 pub mod call;
+pub mod checks;
 pub mod codes;
+pub mod inspect;
 pub mod json;
 pub mod link;
 pub mod moves;

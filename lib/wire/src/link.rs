@@ -11,6 +11,8 @@
 mod admin;
 mod answers;
 mod catalog;
+mod checks;
+mod inspect;
 mod keeper;
 mod moves;
 mod operations;
@@ -26,6 +28,8 @@ mod trust;
 
 pub use admin::AdminServer;
 pub use catalog::{CatalogClient, CatalogServer};
+pub use checks::CheckServer;
+pub use inspect::{InspectLinks, InspectServer};
 pub use moves::{MoveLinks, MoveServer};
 pub use operations::OperationsServer;
 pub use router_client::RouterLinks;

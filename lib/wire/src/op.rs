@@ -47,6 +47,8 @@ impl Op {
             | Op::RefreshSession(_)
             | Op::EndSession(_)
             | Op::ApplyFact(_)
+            | Op::EmitFact(_)
+            | Op::RemoveUser(_)
             | Op::ClaimName(_) => false,
         }
     }

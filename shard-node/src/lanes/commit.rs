@@ -56,6 +56,8 @@ impl Lane {
                     tracing::warn!(lane = self.number, "a head was not where memory has it");
                     self.metrics.stale.increment(1);
                     self.memory.cache.forget(sealed.entities.iter().map(|(id, _)| *id));
+                    let removed = &sealed.writes.removed_users;
+                    self.memory.cache.forget(removed.iter().map(|(id, _)| *id));
                     return Stored::DecideAgain { duplicates: false };
                 }
                 Err(CommitError::Duplicate) => {

@@ -76,7 +76,8 @@ impl Needs {
                             | Op::CreateSession(_)
                             | Op::RefreshSession(_)
                             | Op::EndSession(_)
-                            | Op::ApplyFact(_),
+                            | Op::ApplyFact(_)
+                            | Op::RemoveUser(_),
                         ) => (Kind::User, false),
                         _ => (Kind::Chat, false),
                     };

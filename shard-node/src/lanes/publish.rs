@@ -49,6 +49,7 @@ impl Lane {
         for (id, entity) in entities {
             self.memory.cache.publish(id, entity);
         }
+        self.memory.cache.forget(writes.removed_users.iter().map(|(user, _)| *user));
         for row in &writes.cursors {
             if let Some(Entity::Chat(chat)) = self.memory.cache.get(row.chat) {
                 chat.read.merge(row.user, row.seq);

@@ -185,6 +185,8 @@ impl Staging {
     pub(crate) fn is_empty(&self) -> bool {
         self.cursors.is_empty()
             && self.rows.delivered.is_empty()
+            && self.rows.outbox.is_empty()
+            && self.rows.removed_users.is_empty()
             && !self.entities.values().any(Staged::is_changed)
     }
 

@@ -7,6 +7,7 @@ use crate::lanes::queue::Job;
 use crate::metrics::{READS, number};
 use crate::refusals;
 use crate::slots::Admission;
+use shardline_domain::id::EntityId;
 use shardline_wire::call::{Answer, Done};
 use shardline_wire::internal::{Call, EntityRef, call};
 use shardline_wire::refusal::Refusal;
@@ -58,6 +59,10 @@ impl Serving {
     }
 
     fn enqueue(&self, call: Call, done: Done) {
+        if let (Some(call::Op::EmitFact(_)), Ok(chat)) = (&call.op, EntityId::new(call.entity)) {
+            // What stands in the chat's outbox and was forgotten goes out, too.
+            self.outbox.look_into_chat(chat);
+        }
         let queue = &self.queues[lane_of(call.entity, self.queues.len())];
         if let Err((job, error)) = queue.push(Job::Call { call, done }) {
             job.refuse(&error.refusal(), &self.outbox);
@@ -148,6 +153,8 @@ fn kind(call: &Call) -> Kind {
             | call::Op::RefreshSession(_)
             | call::Op::EndSession(_)
             | call::Op::ApplyFact(_)
+            | call::Op::EmitFact(_)
+            | call::Op::RemoveUser(_)
             | call::Op::ClaimName(_),
         ) => Kind::Write,
         Some(call::Op::MergeCursors(_)) => Kind::Cursors,

@@ -1,6 +1,7 @@
 //! The promises of `Store`, as cases that every form must pass; `store_conformance!` lists them all.
 //! Each case gets a database that nobody else uses, and plays all the processes that open it.
 
+pub mod checking;
 pub mod cleaning;
 pub mod copying;
 pub mod fencing;
@@ -78,6 +79,9 @@ macro_rules! store_conformance {
             cleaning::a_purge_takes_its_slot_only_and_ends,
             cleaning::a_purge_is_refused_while_the_slot_is_needed,
             cleaning::what_a_purge_left_is_filled_again,
+            checking::ids_are_walked_table_by_table,
+            checking::messages_are_counted_by_range,
+            checking::a_removed_user_leaves_nothing_behind,
         }
     };
 }

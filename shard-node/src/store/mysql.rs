@@ -27,6 +27,8 @@ use parking_lot::Mutex;
 use parking_lot::RwLock;
 use pool::Pool;
 use session::{Connector, Session};
+use shardline_domain::check::history::Span;
+use shardline_domain::check::tables::Table;
 use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::time::Duration;
@@ -253,6 +255,14 @@ impl Store for MySqlStore {
 
     async fn progress(&self, slot: u16) -> Result<Option<ProgressRow>, StoreError> {
         read!(self, progress(slot))
+    }
+
+    async fn next_ids(&self, after: u64) -> Result<[Option<u64>; Table::ALL.len()], StoreError> {
+        read!(self, next_ids(after))
+    }
+
+    async fn span(&self, chat: u64, after: u64, to: u64) -> Result<Span, StoreError> {
+        read!(self, span(chat, after, to))
     }
 
     async fn import(&self, lanes: &[u16], imports: &[Import]) -> Result<(), TransferError> {

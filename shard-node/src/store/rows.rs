@@ -20,6 +20,8 @@ pub struct WriteSet {
     pub trimmed_changes: Vec<(u64, u64)>,
     pub users: Vec<UserRow>,
     pub sessions: Vec<SessionRow>,
+    /// (user, ver): users that are deleted, with all their rows; the head must stand at that ver.
+    pub removed_users: Vec<(u64, u64)>,
     /// (user, session)
     pub ended_sessions: Vec<(u64, u64)>,
     pub list: Vec<ListRow>,

@@ -17,6 +17,8 @@ pub use schema::{apply, golden};
 use crate::store::*;
 use async_trait::async_trait;
 use parking_lot::Mutex;
+use shardline_domain::check::history::Span;
+use shardline_domain::check::tables::Table;
 use std::ops::RangeInclusive;
 use std::path::Path;
 use std::sync::atomic::AtomicUsize;
@@ -207,6 +209,14 @@ impl Store for SqliteStore {
 
     async fn progress(&self, slot: u16) -> Result<Option<ProgressRow>, StoreError> {
         self.reader().run(move |db| read::progress(db, slot)).await
+    }
+
+    async fn next_ids(&self, after: u64) -> Result<[Option<u64>; Table::ALL.len()], StoreError> {
+        self.reader().run(move |db| read::next_ids(db, after)).await
+    }
+
+    async fn span(&self, chat: u64, after: u64, to: u64) -> Result<Span, StoreError> {
+        self.reader().run(move |db| read::span(db, chat, after, to)).await
     }
 
     async fn import(&self, lanes: &[u16], imports: &[Import]) -> Result<(), TransferError> {

@@ -3,6 +3,7 @@
 use crate::node::eventually;
 use async_trait::async_trait;
 use parking_lot::Mutex;
+use shardline_domain::check::history::Span;
 use shardline_shard_node::store::*;
 use std::collections::VecDeque;
 use std::ops::RangeInclusive;
@@ -228,6 +229,12 @@ impl Store for FaultyStore {
     }
     async fn progress(&self, slot: u16) -> Result<Option<ProgressRow>, StoreError> {
         self.inner.progress(slot).await
+    }
+    async fn next_ids(&self, after: u64) -> Result<[Option<u64>; 10], StoreError> {
+        self.inner.next_ids(after).await
+    }
+    async fn span(&self, chat: u64, after: u64, to: u64) -> Result<Span, StoreError> {
+        self.inner.span(chat, after, to).await
     }
     async fn import(&self, lanes: &[u16], imports: &[Import]) -> Result<(), TransferError> {
         self.inner.import(lanes, imports).await

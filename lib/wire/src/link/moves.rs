@@ -179,7 +179,7 @@ impl MoveService for MoveServer {
 }
 
 /// As `from_status` reads it.
-fn to_status(refusal: Refusal) -> Status {
+pub(super) fn to_status(refusal: Refusal) -> Status {
     let message = refusal.message.clone();
     match refusal.code() {
         Code::Conflict => Status::failed_precondition(message),
@@ -190,7 +190,7 @@ fn to_status(refusal: Refusal) -> Status {
     }
 }
 
-fn from_status(status: &Status) -> Refusal {
+pub(super) fn from_status(status: &Status) -> Refusal {
     let code = match status.code() {
         tonic::Code::Unauthenticated => Code::Unauthenticated,
         tonic::Code::FailedPrecondition => Code::Conflict,

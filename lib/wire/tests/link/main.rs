@@ -6,5 +6,6 @@
 mod calls;
 mod catalog;
 mod fixture;
+mod inspect;
 mod pushes;
 mod tls;

@@ -122,6 +122,14 @@ impl Staging {
         }
     }
 
+    /// Tells a user once more whether they are in the chat, as of its head: nothing of the chat changes.
+    pub(crate) fn tell_fact(&mut self, id: u64, user: u64, joined: bool) {
+        let at_ms = self.at_ms;
+        let chat = self.chat_mut(id);
+        let fact = fact(chat, user, chat.head.ver, joined, at_ms);
+        self.rows.outbox.push(fact);
+    }
+
     fn change_chat(&mut self, id: u64, kind: ChangeKind, subject: u64, changed: Changed) -> u64 {
         let stamp = self.stamp(id);
         let chat = self.chat_mut(id);

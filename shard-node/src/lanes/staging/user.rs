@@ -3,6 +3,7 @@
 use super::{Known, Staging, trim_to};
 use crate::entity::{Entity, User};
 use crate::events::{self, Own, Stamp};
+use crate::refusals;
 use crate::store::{ChangeKind, ListRow, SessionRow, UserRow};
 use shardline_wire::internal::Event;
 use std::sync::Arc;
@@ -53,6 +54,19 @@ impl Staging {
         self.change_user(id, ChangeKind::List, row.chat, |user, ver, stamp| {
             events::user_event(user, ver, Own::List(&row), stamp)
         });
+    }
+
+    /// With all rows. False: this batch has changed the user, or removed it; another one may.
+    pub(crate) fn remove_user(&mut self, id: u64) -> bool {
+        let staged = self.entity_mut(id);
+        if staged.is_changed() || !matches!(staged.known, Known::Entity(_)) {
+            return false;
+        }
+        let ver = staged.before;
+        // What comes behind in this batch comes again.
+        staged.known = Known::Failed(refusals::overloaded());
+        self.rows.removed_users.push((id, ver));
+        true
     }
 
     fn change_user(

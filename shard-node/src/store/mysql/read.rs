@@ -38,8 +38,10 @@ macro_rules! select {
     };
 }
 
+mod checking;
 mod moving;
 
+pub(super) use checking::*;
 pub(super) use moving::*;
 
 type FromRow<T> = fn(Row) -> Result<T, StoreError>;

@@ -32,6 +32,7 @@ pub(super) async fn write_rows(
     writes: &WriteSet,
 ) -> Result<(), CommitError> {
     change_heads(session, &writes.heads).await?;
+    remove_users(session, &writes.removed_users).await?;
     let key = |error: Error| match doubled_key(&error) {
         Some("dedupe") => CommitError::Duplicate,
         Some(_) => CommitError::Stale,
@@ -80,6 +81,25 @@ fn stale_if_there(error: Error) -> CommitError {
         Some(_) => CommitError::Stale,
         None => CommitError::NotStored(describe(&error)),
     }
+}
+
+/// The head first: it is what is compared.
+async fn remove_users(session: &mut Session, users: &[(u64, u64)]) -> Result<(), CommitError> {
+    for (user, ver) in users {
+        let key = vec![(*user).into(), (*ver).into()];
+        if session.write("DELETE FROM heads WHERE entity = ? AND ver = ?", 1, key).await? != 1 {
+            return Err(CommitError::Stale);
+        }
+        for sql in [
+            "DELETE FROM changes WHERE entity = ?",
+            "DELETE FROM users WHERE user = ?",
+            "DELETE FROM lists WHERE user = ?",
+            "DELETE FROM sessions WHERE user = ?",
+        ] {
+            session.write(sql, 1, vec![(*user).into()]).await?;
+        }
+    }
+    Ok(())
 }
 
 async fn chat_rows(session: &mut Session, writes: &WriteSet) -> Result<(), Error> {

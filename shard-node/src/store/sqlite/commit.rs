@@ -31,6 +31,7 @@ pub(super) fn commit(
 /// All but the journal row.
 pub(super) fn write_rows(db: &Transaction<'_>, writes: &WriteSet) -> Result<(), CommitError> {
     heads(db, &writes.heads)?;
+    removed_users(db, &writes.removed_users)?;
     messages(db, writes)?;
     chat_rows(db, writes)?;
     Ok(user_rows(db, writes)?)
@@ -90,6 +91,25 @@ fn heads(db: &Transaction<'_>, heads: &[HeadChange]) -> Result<(), CommitError> 
         let expected = bits(*expected_ver);
         if update.execute((new.0, new.1, new.2, new.3, new.4, expected))? != 1 {
             return Err(CommitError::Stale);
+        }
+    }
+    Ok(())
+}
+
+/// The head first: it is what is compared.
+fn removed_users(db: &Transaction<'_>, users: &[(u64, u64)]) -> Result<(), CommitError> {
+    for (user, ver) in users {
+        let key = (bits(*user), bits(*ver));
+        if execute(db, "DELETE FROM heads WHERE entity = ? AND ver = ?", key)? != 1 {
+            return Err(CommitError::Stale);
+        }
+        for sql in [
+            "DELETE FROM changes WHERE entity = ?",
+            "DELETE FROM users WHERE user = ?",
+            "DELETE FROM lists WHERE user = ?",
+            "DELETE FROM sessions WHERE user = ?",
+        ] {
+            execute(db, sql, [bits(*user)])?;
         }
     }
     Ok(())

@@ -32,8 +32,10 @@ macro_rules! select {
     };
 }
 
+mod checking;
 mod moving;
 
+pub(super) use checking::*;
 pub(super) use moving::*;
 
 fn one<T>(
