@@ -23,6 +23,7 @@ use shardline_router::admin::Admin;
 use shardline_router::catalog::migrate::Migrate;
 use shardline_router::catalog::sqlite::SqliteCatalog;
 use shardline_router::catalog_service::CatalogService;
+use shardline_router::checks::Checker;
 use shardline_router::coordinator::{Coordinator, Reach};
 use shardline_router::operations::Operations;
 use shardline_router::router::{Identity, Outside, Router};
@@ -131,6 +132,8 @@ impl Cluster {
             Coordinator::new(catalog.clone(), reach.clone(), ROUTER, rand::random(), initial);
         let coordinator = Arc::new(coordinator);
         layers.router.run("coordinator", coordinator.clone().run(layers.router.token()));
+        let checks =
+            Checker::new(catalog.clone(), reach.clone(), router.clone(), shards.clone());
         let operations = Operations::new(catalog.clone(), reach, coordinator.clone());
         let (route, conn_nodes) = (router.clone(), router.clone());
         let admin = Admin::new(catalog.clone(), route, conn_nodes, coordinator, partitions);
@@ -164,6 +167,7 @@ impl Cluster {
         let services = ForOperators {
             admin: Arc::new(admin),
             operations: Arc::new(operations),
+            checks: Arc::new(checks),
             secret: options.admin_secret.unwrap_or(known),
         };
         let admin_addr = operators.serve(services, &layers.outside);

@@ -8,9 +8,11 @@ use shardline_shard_node::ShardNode;
 use shardline_wire::call::{
     self, Done, NodeSink, RouterAccept, RouterConnect, Shard, ShardConnect,
 };
+use shardline_wire::inspect::{Inspect, InspectConnect};
 use shardline_wire::internal::{
     Call, ChangedAnswer, ChangedRequest, DigestsAnswer, DigestsRequest, HeadsAnswer, HeadsRequest,
-    MoveOrder, MoveReport, NodeHello, RouterInfo, RowsAnswer, RowsRequest, ShardDescription,
+    LookAnswer, LookRequest, MoveOrder, MoveReport, NodeHello, RouterInfo, RowsAnswer, RowsRequest,
+    ScanAnswer, ScanRequest, ShardDescription, SurveyAnswer, SurveyRequest,
 };
 use shardline_wire::moves::{Moves, MovesConnect};
 use shardline_wire::refusal::{Code, Refusal};
@@ -41,6 +43,12 @@ impl LocalShards {
 
 impl MovesConnect for LocalShards {
     fn open(&self, address: &str) -> Arc<dyn Moves> {
+        self.open(address)
+    }
+}
+
+impl InspectConnect for LocalShards {
+    fn open(&self, address: &str) -> Arc<dyn Inspect> {
         self.open(address)
     }
 }
@@ -101,6 +109,25 @@ impl Moves for LocalShard {
 
     async fn digests(&self, request: DigestsRequest) -> Result<DigestsAnswer, Refusal> {
         self.node()?.digests(request).await
+    }
+}
+
+#[async_trait]
+impl Inspect for LocalShard {
+    async fn survey(&self, request: SurveyRequest) -> Result<SurveyAnswer, Refusal> {
+        self.node()?.survey(request).await
+    }
+
+    async fn scan(&self, request: ScanRequest) -> Result<ScanAnswer, Refusal> {
+        self.node()?.scan(request).await
+    }
+
+    async fn look(&self, request: LookRequest) -> Result<LookAnswer, Refusal> {
+        self.node()?.look(request).await
+    }
+
+    async fn ask_catalog(&self) -> Result<(), Refusal> {
+        self.node()?.ask_catalog().await
     }
 }
 

@@ -29,7 +29,7 @@ use moves::{HeldSlot, MoveStore};
 use operations::OperationStore;
 use shardline_domain::{
     id::ShardId,
-    placement::transfer::NotAsExpected,
+    placement::transfer::{Move, MoveId, NotAsExpected},
     slot::{Epoch, Slot},
 };
 use std::time::Duration;
@@ -260,6 +260,30 @@ pub struct LanePosition {
 pub struct Router {
     pub id: String,
     pub address: String,
+}
+
+/// What a lost catalog is replaced by. All slots, each once.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Rebuilt {
+    pub shards: Vec<RebuiltShard>,
+    pub slots: Vec<SlotRow>,
+    /// They hold their slots; each slot's epoch is that of the present attempt, one below the map's.
+    pub moves: Vec<Move>,
+    /// The next move has a higher number.
+    pub last_move: MoveId,
+    /// The next coordinator has a higher term.
+    pub leader_term: u64,
+}
+
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct RebuiltShard {
+    pub shard: ShardId,
+    /// Of whoever wrote last; the next one gets a higher one.
+    pub writer_term: u64,
+    /// Who writes with that term still; empty if nobody.
+    pub writer: String,
+    pub address: String,
+    pub lanes: Vec<LanePosition>,
 }
 
 /// All live routers, by id. Of two lists the one with the higher number is the newer.

@@ -4,6 +4,7 @@ pub mod admin;
 mod audience;
 pub mod catalog;
 pub mod catalog_service;
+pub mod checks;
 pub mod config;
 mod connections;
 pub mod coordinator;

@@ -10,12 +10,13 @@ use shardline_domain::slot::Partitions;
 use shardline_router::admin::Admin;
 use shardline_router::catalog::{CatalogError, WholeCatalog, migrate::Migrate};
 use shardline_router::catalog_service::CatalogService;
+use shardline_router::checks::Checker;
 use shardline_router::config::{CatalogPlace, Config};
 use shardline_router::coordinator::{Coordinator, Reach};
 use shardline_router::operations::Operations;
 use shardline_router::router::{Outside, Router};
 use shardline_router::server::{self, ForOperators, Services};
-use shardline_wire::link::{MoveLinks, ShardLinks};
+use shardline_wire::link::{InspectLinks, MoveLinks, ShardLinks};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
@@ -59,6 +60,8 @@ async fn start(config: Config, process: Process) -> anyhow::Result<()> {
     lifecycle.run("coordinator", coordinator.clone().run(lifecycle.token()));
 
     let catalog_service = Arc::new(CatalogService::new(catalog.clone(), router.clone()));
+    let inspect = Arc::new(InspectLinks::new(trust.clone()));
+    let checks = Checker::new(catalog.clone(), reach.clone(), router.clone(), inspect);
     let operations = Operations::new(catalog.clone(), reach, coordinator.clone());
     let admin = Admin::new(catalog, router.clone(), router.clone(), coordinator, partitions);
     let admin_secret = config.admin_secret.unwrap_or_else(|| {
@@ -72,6 +75,7 @@ async fn start(config: Config, process: Process) -> anyhow::Result<()> {
         operators: ForOperators {
             admin: Arc::new(admin),
             operations: Arc::new(operations),
+            checks: Arc::new(checks),
             secret: admin_secret,
         },
         trust,

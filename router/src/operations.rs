@@ -244,7 +244,7 @@ impl Changes for Operations {
 }
 
 /// What an operator is told. Unlike a shard-node, it does not wait until the answer is another.
-fn refusal(error: CatalogError) -> Refusal {
+pub(crate) fn refusal(error: CatalogError) -> Refusal {
     match error {
         CatalogError::Refused(message) if message.starts_with("there is no ") => {
             Refusal::new(Code::NotFound, message)

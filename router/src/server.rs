@@ -2,8 +2,9 @@
 
 use shardline_wire::admin::{AdminApi, Operations};
 use shardline_wire::call::{Catalog, RouterAccept};
+use shardline_wire::checks::Checks;
 use shardline_wire::link::{
-    AdminServer, CatalogServer, OperationsServer, RouterServer, Secret, Trust,
+    AdminServer, CatalogServer, CheckServer, OperationsServer, RouterServer, Secret, Trust,
 };
 use std::io;
 use std::sync::Arc;
@@ -28,6 +29,7 @@ pub struct Services {
 pub struct ForOperators {
     pub admin: Arc<dyn AdminApi>,
     pub operations: Arc<dyn Operations>,
+    pub checks: Arc<dyn Checks>,
     /// Theirs.
     pub secret: Secret,
 }
@@ -39,7 +41,7 @@ pub async fn serve(
     stop: CancellationToken,
 ) -> io::Result<()> {
     let Services { router, catalog, operators, trust } = services;
-    let ForOperators { admin, operations, secret } = operators;
+    let ForOperators { admin, operations, checks, secret } = operators;
     if let Ok(address) = listener.local_addr() {
         info!(%address, "listens for conn-nodes, shard-nodes and shardctl");
     }
@@ -51,6 +53,7 @@ pub async fn serve(
         .add_service(CatalogServer::service(catalog, &trust))
         .add_service(AdminServer::service(admin, &Trust::new(secret.clone(), None)))
         .add_service(OperationsServer::service(operations, &secret))
+        .add_service(CheckServer::service(checks, &secret))
         .serve_with_incoming_shutdown(incoming, stop.clone().cancelled_owned());
     until_overdue(serving, stop).await
 }
@@ -61,7 +64,7 @@ pub async fn serve_operators(
     operators: ForOperators,
     stop: CancellationToken,
 ) -> io::Result<()> {
-    let ForOperators { admin, operations, secret } = operators;
+    let ForOperators { admin, operations, checks, secret } = operators;
     let trust = Trust::new(secret, None);
     let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
     let serving = trust
@@ -69,6 +72,7 @@ pub async fn serve_operators(
         .map_err(io::Error::other)?
         .add_service(AdminServer::service(admin, &trust))
         .add_service(OperationsServer::service(operations, trust.secret()))
+        .add_service(CheckServer::service(checks, trust.secret()))
         .serve_with_incoming_shutdown(incoming, stop.clone().cancelled_owned());
     until_overdue(serving, stop).await
 }

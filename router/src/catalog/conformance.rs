@@ -3,9 +3,11 @@
 
 mod moves;
 mod operations;
+mod rebuilding;
 
 pub use moves::*;
 pub use operations::*;
+pub use rebuilding::*;
 
 use super::moves::{HeldSlot, NewMove};
 use super::{
@@ -54,6 +56,10 @@ macro_rules! catalog_checks {
             a_removed_shard_is_gone_but_its_terms_stay_used
             one_rebalance_runs_at_a_time
             the_throttle_is_kept
+            a_lost_catalog_is_rebuilt_as_it_was
+            only_an_empty_catalog_is_rebuilt
+            a_catalog_that_is_in_use_is_not_rebuilt
+            what_is_done_elsewhere_is_noted
             a_writer_waits_for_the_lease_of_another
             the_same_node_begins_anew_with_a_new_term
             only_the_newest_term_is_renewed

@@ -1,9 +1,11 @@
 //! What operators change in the catalog: shards that come and go, rebalances, the throttle; each with
 //! a row that says who did it.
 
-use super::{CatalogError, ShardState};
+use super::{CatalogError, Rebuilt, ShardState};
 use async_trait::async_trait;
 use shardline_domain::id::ShardId;
+use shardline_domain::placement::transfer::Attempt;
+use shardline_domain::slot::Epoch;
 use std::time::Duration;
 
 /// Each method is one atomic step, and repeating it changes nothing more. `Refused`: the cluster is not
@@ -58,6 +60,14 @@ pub trait OperationStore: Send + Sync {
     async fn throttle(&self) -> Result<u64, CatalogError>;
 
     async fn set_throttle(&self, bytes_per_second: u64, by: &str) -> Result<(), CatalogError>;
+
+    /// Writes all of it in one transaction, each shard active with weight `WEIGHT_OF_REBUILT`. `Refused`
+    /// unless the catalog has no shard, slot or move: of two that rebuild, one does. Whoever leads does
+    /// no more, and the next leader has a term above `leader_term`.
+    async fn rebuild(&self, rebuilt: &Rebuilt, by: &str) -> Result<(), CatalogError>;
+
+    /// Something that is done elsewhere, and by whom: written before it is done.
+    async fn note_change(&self, by: &str, what: &str) -> Result<(), CatalogError>;
 
     /// The newest first.
     async fn changes(&self, limit: u32) -> Result<Vec<ChangeRow>, CatalogError>;
@@ -124,6 +134,32 @@ pub struct ChangeRow {
     pub at_ms: i64,
     pub by: String,
     pub what: String,
+}
+
+/// Weights are known to the catalog alone: when it is lost, all are the same.
+pub const WEIGHT_OF_REBUILT: u32 = 100;
+
+/// In an empty catalog there is nothing of these.
+pub(super) const EMPTY_IF_NONE: &str = "SELECT (SELECT COUNT(*) FROM shards) + \
+    (SELECT COUNT(*) FROM slots) + (SELECT COUNT(*) FROM moves)";
+
+pub(super) fn not_empty() -> CatalogError {
+    CatalogError::Refused("the catalog is not empty".to_owned())
+}
+
+pub(super) fn rebuilt_words(rebuilt: &Rebuilt) -> String {
+    let Rebuilt { shards, slots, moves, .. } = rebuilt;
+    format!(
+        "the catalog is rebuilt from the rows of {} shards: {} slots, {} moves to clean up",
+        shards.len(),
+        slots.len(),
+        moves.len()
+    )
+}
+
+/// As `move_slots` keeps it: the epoch of the first attempt. Each attempt takes one more.
+pub(super) fn first_epoch(attempt: Attempt, epoch: Epoch) -> u64 {
+    epoch.0.saturating_sub(u64::from(attempt.0.saturating_sub(1)))
 }
 
 /// The setting's name.

@@ -2,6 +2,7 @@
 
 use crate::cli::Cli;
 use shardline_wire::internal::admin_service_client::AdminServiceClient;
+use shardline_wire::internal::check_service_client::CheckServiceClient;
 use shardline_wire::internal::operations_service_client::OperationsServiceClient;
 use shardline_wire::link::{Trust, TrustError};
 use std::error::Error;
@@ -11,8 +12,12 @@ use tokio::time::timeout;
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Code, Request, Response, Status};
 
+/// A page of findings, each with its words.
+const ANSWER_BYTES_MAX: usize = 16 * 1024 * 1024;
+
 pub(crate) type Questions = AdminServiceClient<Channel>;
 pub(crate) type Operations = OperationsServiceClient<Channel>;
+pub(crate) type Checks = CheckServiceClient<Channel>;
 
 /// All say what to do next.
 #[derive(Debug, Error)]
@@ -98,6 +103,15 @@ impl Router {
         call: impl AsyncFnOnce(Operations, Request<Q>) -> Result<Response<A>, Status>,
     ) -> Result<A, AskError> {
         let client = Operations::new(self.channel.clone());
+        self.answered(call(client, self.request(question))).await
+    }
+
+    pub(crate) async fn check<Q, A>(
+        &self,
+        question: Q,
+        call: impl AsyncFnOnce(Checks, Request<Q>) -> Result<Response<A>, Status>,
+    ) -> Result<A, AskError> {
+        let client = Checks::new(self.channel.clone()).max_decoding_message_size(ANSWER_BYTES_MAX);
         self.answered(call(client, self.request(question))).await
     }
 

@@ -15,7 +15,7 @@ use values::{Users, address, duration, rate, shard_address, users};
     name = "shardctl",
     version,
     after_help = "Exit codes: 0 done, 1 refused, 2 no router reached, \
-                  3 it ended with moves aborted or was stopped, 64 usage, \
+                  3 it ended with moves aborted or was stopped, or a check left findings, 64 usage, \
                   130 interrupted while looking on (what runs goes on)."
 )]
 pub(crate) struct Cli {
@@ -117,6 +117,13 @@ pub(crate) enum Command {
     },
     /// The processes that run.
     Nodes,
+    /// Reads the whole cluster, and shows what does not fit together.
+    Fsck(Fsck),
+    /// The small database that says whose each slot is.
+    Catalog {
+        #[command(subcommand)]
+        command: CatalogCommand,
+    },
     /// What so many users need: arithmetic, not a measurement. Asks nobody.
     Capacity(Capacity),
     /// Prints a completion script; for bash: source <(shardctl completions bash)
@@ -150,6 +157,41 @@ pub(crate) enum ShardCommand {
         shard: u32,
         #[arg(value_parser = clap::value_parser!(u32).range(1..))]
         weight: u32,
+    },
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct Fsck {
+    /// Lets the shard that decides say again what did not arrive, and removes users whose name was never
+    /// claimed.
+    #[arg(long)]
+    pub(crate) repair: bool,
+    /// Counts every chat's messages, too.
+    #[arg(long)]
+    pub(crate) deep: bool,
+    /// Walks over this shard only; the other side is looked up wherever it is.
+    #[arg(long)]
+    pub(crate) shard: Option<u32>,
+    /// Walks over this slot only, on all shards.
+    #[arg(long)]
+    pub(crate) slot: Option<u32>,
+    /// Rows read in a second, at most.
+    #[arg(long, default_value_t = 5_000, value_parser = clap::value_parser!(u32).range(1..=10_000_000))]
+    pub(crate) rate: u32,
+}
+
+#[derive(Subcommand, Debug)]
+pub(crate) enum CatalogCommand {
+    /// Holds it against the shards' own rows.
+    Check,
+    /// Makes an empty catalog, in place of one that was lost, say what the shards' rows say.
+    Rebuild {
+        /// Where the shard-nodes are reached, host:port, all of them.
+        #[arg(long, value_delimiter = ',', value_parser = address, required = true)]
+        shards: Vec<String>,
+        /// Shows it and changes nothing.
+        #[arg(long)]
+        dry_run: bool,
     },
 }
 

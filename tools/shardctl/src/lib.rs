@@ -1,12 +1,14 @@
 //! The operator's command line: asks any router, shows the answer as tables or as JSON.
 //!
-//! Exit codes: 0 done, 1 refused, 2 no router reached, 3 it ended with moves aborted or was stopped,
-//! 64 not understood, 130 interrupted while looking on.
+//! Exit codes: 0 done, 1 refused, 2 no router reached, 3 it ended with moves aborted or was stopped, or a
+//! check found something that is left, 64 not understood, 130 interrupted while looking on.
 
 mod ask;
 mod capacity;
+mod catalog;
 mod change;
 mod cli;
+mod fsck;
 mod moves;
 mod rebalance;
 mod show;
@@ -26,6 +28,8 @@ const DONE: u8 = 0;
 const REFUSED: u8 = 1;
 const NOT_REACHED: u8 = 2;
 const ABORTED: u8 = 3;
+/// A check left something.
+const FOUND: u8 = 3;
 const USAGE: u8 = 64;
 /// As shells report a process that Ctrl-C ended.
 const INTERRUPTED: u8 = 130;
@@ -126,6 +130,8 @@ async fn answer(cli: &Cli, desk: &mut Desk<'_>) -> Result<u8, AskError> {
             return rebalance::rebalance(cli, begin, command.as_ref(), desk).await;
         }
         Command::Move { command } => return moves::moves(cli, command, desk).await,
+        Command::Fsck(asked) => return fsck::fsck(cli, asked, desk).await,
+        Command::Catalog { command } => return catalog::catalog(cli, command, desk).await,
     };
     // Nobody reads: there is nobody to tell.
     let _ = desk.show(cli, &shown);

@@ -1,6 +1,7 @@
 //! Answers as people read them and as programs do. Ids are strings in JSON, as everywhere.
 
 mod capacity;
+mod checks;
 mod operations;
 mod ranges;
 mod table;
@@ -15,6 +16,7 @@ use std::collections::BTreeMap;
 use table::{Align, table};
 
 pub(crate) use capacity::capacity;
+pub(crate) use checks::*;
 pub(crate) use operations::*;
 pub(crate) use totals::Totals;
 
@@ -163,7 +165,7 @@ fn or_dash(text: &str) -> String {
 }
 
 /// An empty text stands for nothing.
-fn some(text: &str) -> Value {
+pub(crate) fn some(text: &str) -> Value {
     if text.is_empty() { Value::Null } else { Value::from(text) }
 }
 

@@ -8,6 +8,7 @@ use crate::catalog::moves::{
     Course, MOVE_COLUMNS, MoveColumns, MoveRow, MoveStore, NewMove, Step, StepColumns, Which, cut,
     holds, may_hold, millis, move_row, moving_slots, no_move, reversed, step, stepped,
 };
+use crate::catalog::operations::first_epoch;
 use crate::catalog::rows::slot_row;
 use async_trait::async_trait;
 use mysql_async::prelude::{FromValue, Queryable};
@@ -15,7 +16,7 @@ use mysql_async::{Conn, Params, Row, Value};
 use shardline_domain::placement::transfer::{
     Arrow, Attempt, Entry, Kind, Move, MoveId, MovingSlot, NotAsExpected, Phase, SlotEffect, Wish,
 };
-use shardline_domain::slot::Slot;
+use shardline_domain::slot::{Epoch, Slot};
 use std::collections::{BTreeMap, BTreeSet};
 
 #[async_trait]
@@ -246,6 +247,26 @@ impl MoveStore for MysqlCatalog {
         };
         self.sessions.run(run).await
     }
+}
+
+/// A move of a catalog that was lost, in the phase in which it goes on, holding its slots.
+pub(super) async fn put_rebuilt(tx: &mut Tx, left: &Move, now: i64) -> Result<(), Failure> {
+    let first = |moving: &MovingSlot| MovingSlot {
+        epoch: Epoch(first_epoch(left.attempt, moving.epoch)),
+        ..*moving
+    };
+    let kept = Move { slots: left.slots.iter().map(first).collect(), ..left.clone() };
+    insert(tx, &kept, None, now).await?;
+    let aborted = left.aborted.map(|reason| reason as u8);
+    tx.exec_drop("UPDATE moves SET aborted = ? WHERE move = ?", (aborted, left.id.0)).await?;
+    for part in left.slots.chunks(ROWS_PER_INSERT) {
+        let rows = vec!["(?, ?)"; part.len()].join(", ");
+        let values =
+            part.iter().flat_map(|moving| [Value::from(moving.slot.get()), left.id.0.into()]);
+        let sql = format!("INSERT INTO holds (slot, move) VALUES {rows}");
+        tx.exec_drop(sql, Params::Positional(values.collect())).await?;
+    }
+    note(tx, left, None, 0, "found when the catalog was rebuilt", now).await
 }
 
 fn columns(mut row: Row) -> Result<MoveColumns, Failure> {

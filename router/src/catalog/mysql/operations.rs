@@ -1,17 +1,18 @@
 //! What operators change in a MySQL or MariaDB catalog. Who changes shards holds the lock that protects
 //! slots: no move begins meanwhile.
 
+use super::moves::put_rebuilt;
 use super::session::{Failure, Tx};
-use super::{MysqlCatalog, counter, now_ms, set_counter};
+use super::{MysqlCatalog, ROWS_PER_INSERT, counter, leader, now_ms, set_counter};
 use crate::catalog::moves::{cut, millis};
 use crate::catalog::operations::{
-    ChangeRow, Holdings, JoiningShard, OperationStore, Rebalance, RebalanceColumns, RebalanceState,
-    ShardChange, ShardFacts, THROTTLE, added, change, drained, facts, rebalance, removed,
-    reweighted, runs,
+    ChangeRow, EMPTY_IF_NONE, Holdings, JoiningShard, OperationStore, Rebalance, RebalanceColumns,
+    RebalanceState, ShardChange, ShardFacts, THROTTLE, WEIGHT_OF_REBUILT, added, change, drained,
+    facts, not_empty, rebalance, rebuilt_words, removed, reweighted, runs,
 };
-use crate::catalog::{CatalogError, ShardState};
+use crate::catalog::{CatalogError, Rebuilt, RebuiltShard, ShardState};
 use async_trait::async_trait;
-use mysql_async::{Conn, prelude::Queryable};
+use mysql_async::{Conn, Params, Value, prelude::Queryable};
 use shardline_domain::id::ShardId;
 use std::time::Duration;
 
@@ -171,6 +172,47 @@ impl OperationStore for MysqlCatalog {
         self.sessions.run(step).await
     }
 
+    async fn rebuild(&self, rebuilt: &Rebuilt, by: &str) -> Result<(), CatalogError> {
+        let step = |mut tx: Tx| async move {
+            // Who leads and who founds wait for this, and find it done.
+            leader(&mut tx).await?;
+            let version = counter(&mut tx, "slots").await? + 1;
+            if tx.query_first::<u64, _>(EMPTY_IF_NONE).await? != Some(0) {
+                return Err(not_empty().into());
+            }
+            let sql = "UPDATE leaders SET term = GREATEST(term, ?), until_ms = 0";
+            tx.exec_drop(sql, (rebuilt.leader_term,)).await?;
+            set_counter(&mut tx, "slots", version).await?;
+            put_shards(&mut tx, &rebuilt.shards).await?;
+            for part in rebuilt.slots.chunks(ROWS_PER_INSERT) {
+                let rows = vec!["(?, ?, ?, ?)"; part.len()].join(", ");
+                let sql = format!("INSERT INTO slots (slot, shard, epoch, version) VALUES {rows}");
+                let values = part.iter().flat_map(|row| {
+                    let (slot, shard, epoch) = (row.slot.get(), row.shard.0, row.epoch.0);
+                    [Value::from(slot), shard.into(), epoch.into(), version.into()]
+                });
+                tx.exec_drop(sql, Params::Positional(values.collect())).await?;
+            }
+            let last = counter(&mut tx, "moves").await?.max(rebuilt.last_move.0);
+            set_counter(&mut tx, "moves", last).await?;
+            let now = now_ms(&mut tx).await?;
+            for left in &rebuilt.moves {
+                put_rebuilt(&mut tx, left, now).await?;
+            }
+            changed(&mut tx, by, &rebuilt_words(rebuilt)).await?;
+            Ok((tx, ()))
+        };
+        self.sessions.run(step).await
+    }
+
+    async fn note_change(&self, by: &str, what: &str) -> Result<(), CatalogError> {
+        let step = |mut tx: Tx| async move {
+            changed(&mut tx, by, what).await?;
+            Ok((tx, ()))
+        };
+        self.sessions.run(step).await
+    }
+
     async fn changes(&self, limit: u32) -> Result<Vec<ChangeRow>, CatalogError> {
         let step = |mut db: Conn| async move {
             let sql = "SELECT n, at_ms, who, what FROM changes ORDER BY n DESC LIMIT ?";
@@ -180,6 +222,21 @@ impl OperationStore for MysqlCatalog {
         };
         self.sessions.read(step).await
     }
+}
+
+async fn put_shards(tx: &mut Tx, shards: &[RebuiltShard]) -> Result<(), Failure> {
+    for new in shards {
+        let sql = "INSERT INTO shards \
+            (shard, weight, state, writer_term, writer, address, until_ms, durability) \
+            VALUES (?, ?, ?, ?, ?, ?, 0, '')";
+        let (shard, state) = (new.shard.0, ShardState::Active as u8);
+        let values = (shard, WEIGHT_OF_REBUILT, state, new.writer_term, &new.writer, &new.address);
+        tx.exec_drop(sql, values).await?;
+        let sql = "INSERT INTO positions (shard, lane, committed, relayed) VALUES (?, ?, ?, ?)";
+        let rows = new.lanes.iter().map(|lane| (shard, lane.lane, lane.committed, lane.relayed));
+        tx.exec_batch(sql, rows).await?;
+    }
+    Ok(())
 }
 
 /// All of them, removed ones too, locked.

@@ -6,13 +6,14 @@ use crate::catalog::moves::{
     Course, MOVE_COLUMNS, MoveColumns, MoveRow, MoveStore, NewMove, Step, StepColumns, Which, cut,
     holds, may_hold, millis, move_row, moving_slots, no_move, reversed, step, stepped,
 };
+use crate::catalog::operations::first_epoch;
 use crate::catalog::rows::slot_row;
 use async_trait::async_trait;
 use rusqlite::{OptionalExtension, Row, Transaction, params};
 use shardline_domain::placement::transfer::{
     Arrow, Attempt, Entry, Kind, Move, MoveId, MovingSlot, NotAsExpected, Phase, SlotEffect, Wish,
 };
-use shardline_domain::slot::Slot;
+use shardline_domain::slot::{Epoch, Slot};
 use std::collections::BTreeMap;
 
 #[async_trait]
@@ -204,6 +205,23 @@ impl MoveStore for SqliteCatalog {
         })
         .await
     }
+}
+
+/// A move of a catalog that was lost, in the phase in which it goes on, holding its slots.
+pub(super) fn put_rebuilt(tx: &Transaction<'_>, left: &Move, now: i64) -> Result<(), CatalogError> {
+    let first = |moving: &MovingSlot| MovingSlot {
+        epoch: Epoch(first_epoch(left.attempt, moving.epoch)),
+        ..*moving
+    };
+    let kept = Move { slots: left.slots.iter().map(first).collect(), ..left.clone() };
+    insert(tx, &kept, None, now)?;
+    let aborted = left.aborted.map(|reason| reason as u8);
+    tx.execute("UPDATE moves SET aborted = ? WHERE move = ?", params![aborted, left.id.0])?;
+    for moving in &left.slots {
+        let sql = "INSERT INTO holds (slot, move) VALUES (?, ?)";
+        tx.execute(sql, params![moving.slot.get(), left.id.0])?;
+    }
+    note(tx, left, None, 0, "found when the catalog was rebuilt", now)
 }
 
 fn columns(row: &Row<'_>) -> rusqlite::Result<MoveColumns> {

@@ -1,13 +1,14 @@
 //! What operators change in a SQLite catalog.
 
+use super::moves::put_rebuilt;
 use super::{SqliteCatalog, all, counter, now_ms, set_counter};
-use crate::catalog::CatalogError;
 use crate::catalog::moves::{cut, millis};
 use crate::catalog::operations::{
-    ChangeRow, Holdings, JoiningShard, OperationStore, Rebalance, RebalanceColumns, RebalanceState,
-    ShardChange, ShardFacts, THROTTLE, added, change, drained, facts, rebalance, removed,
-    reweighted, runs,
+    ChangeRow, EMPTY_IF_NONE, Holdings, JoiningShard, OperationStore, Rebalance, RebalanceColumns,
+    RebalanceState, ShardChange, ShardFacts, THROTTLE, WEIGHT_OF_REBUILT, added, change, drained,
+    facts, not_empty, rebalance, rebuilt_words, removed, reweighted, runs,
 };
+use crate::catalog::{CatalogError, Rebuilt, RebuiltShard, ShardState};
 use async_trait::async_trait;
 use rusqlite::{OptionalExtension, Transaction, params};
 use shardline_domain::id::ShardId;
@@ -19,12 +20,7 @@ impl OperationStore for SqliteCatalog {
         let (new, by) = (new.clone(), by.to_owned());
         self.run(move |tx| {
             let Some(next) = added(&shards(tx)?, &new)? else {
-                return Ok(change(
-                    new.shard,
-                    new.weight,
-                    crate::catalog::ShardState::Joining,
-                    true,
-                ));
+                return Ok(change(new.shard, new.weight, ShardState::Joining, true));
             };
             let sql = "INSERT INTO shards \
                 (shard, weight, state, writer_term, writer, address, until_ms, durability) \
@@ -86,7 +82,7 @@ impl OperationStore for SqliteCatalog {
         self.run(move |tx| {
             let before = shards(tx)?;
             let Some(next) = removed(&before, shard, &holdings(tx, shard)?)? else {
-                return Ok(change(shard, 0, crate::catalog::ShardState::Removed, true));
+                return Ok(change(shard, 0, ShardState::Removed, true));
             };
             let sql = "UPDATE shards SET state = ?, writer = '', address = '', until_ms = 0, \
                 reported_ms = NULL WHERE shard = ?";
@@ -175,6 +171,38 @@ impl OperationStore for SqliteCatalog {
         .await
     }
 
+    async fn rebuild(&self, rebuilt: &Rebuilt, by: &str) -> Result<(), CatalogError> {
+        let (rebuilt, by) = (rebuilt.clone(), by.to_owned());
+        self.run(move |tx| {
+            if tx.query_row(EMPTY_IF_NONE, [], |row| row.get::<_, u64>(0))? != 0 {
+                return Err(not_empty());
+            }
+            let sql = "UPDATE leaders SET term = MAX(term, ?), until_ms = 0";
+            tx.execute(sql, [rebuilt.leader_term])?;
+            let version = counter(tx, "slots")? + 1;
+            set_counter(tx, "slots", version)?;
+            put_shards(tx, &rebuilt.shards)?;
+            let mut insert =
+                tx.prepare("INSERT INTO slots (slot, shard, epoch, version) VALUES (?, ?, ?, ?)")?;
+            for row in &rebuilt.slots {
+                insert.execute(params![row.slot.get(), row.shard.0, row.epoch.0, version])?;
+            }
+            let last = counter(tx, "moves")?.max(rebuilt.last_move.0);
+            set_counter(tx, "moves", last)?;
+            let now = now_ms(tx)?;
+            for left in &rebuilt.moves {
+                put_rebuilt(tx, left, now)?;
+            }
+            changed(tx, &by, &rebuilt_words(&rebuilt))
+        })
+        .await
+    }
+
+    async fn note_change(&self, by: &str, what: &str) -> Result<(), CatalogError> {
+        let (by, what) = (by.to_owned(), what.to_owned());
+        self.run(move |tx| changed(tx, &by, &what)).await
+    }
+
     async fn changes(&self, limit: u32) -> Result<Vec<ChangeRow>, CatalogError> {
         self.run(move |tx| {
             let sql = "SELECT n, at_ms, who, what FROM changes ORDER BY n DESC LIMIT ?";
@@ -185,6 +213,29 @@ impl OperationStore for SqliteCatalog {
         })
         .await
     }
+}
+
+fn put_shards(tx: &Transaction<'_>, shards: &[RebuiltShard]) -> Result<(), CatalogError> {
+    for new in shards {
+        let sql = "INSERT INTO shards \
+            (shard, weight, state, writer_term, writer, address, until_ms, durability) \
+            VALUES (?, ?, ?, ?, ?, ?, 0, '')";
+        let state = ShardState::Active as u8;
+        let values = params![
+            new.shard.0,
+            WEIGHT_OF_REBUILT,
+            state,
+            new.writer_term,
+            new.writer,
+            new.address
+        ];
+        tx.execute(sql, values)?;
+        for lane in &new.lanes {
+            let sql = "INSERT INTO positions (shard, lane, committed, relayed) VALUES (?, ?, ?, ?)";
+            tx.execute(sql, params![new.shard.0, lane.lane, lane.committed, lane.relayed])?;
+        }
+    }
+    Ok(())
 }
 
 /// All of them, removed ones too.

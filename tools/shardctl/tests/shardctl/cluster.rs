@@ -1,5 +1,6 @@
 //! A router's real server with a made-up cluster behind it, and the tool run against it.
 
+use crate::checks::Checking;
 use crate::moving::Moving;
 use async_trait::async_trait;
 use shardctl::Desk;
@@ -8,7 +9,7 @@ use shardline_wire::internal::{
     LanePosition, ListNodesAnswer, ListNodesRequest, ListShardsAnswer, ListShardsRequest,
     ListSlotsAnswer, ListSlotsRequest, NodeInfo, ShardInfo, SlotEntry, WhereAnswer, WhereRequest,
 };
-use shardline_wire::link::{AdminServer, OperationsServer, Secret, Trust};
+use shardline_wire::link::{AdminServer, CheckServer, OperationsServer, Secret, Trust};
 use shardline_wire::refusal::{Code, Refusal};
 use std::ffi::OsString;
 use std::sync::Arc;
@@ -83,6 +84,7 @@ impl AdminApi for Cluster {
 pub(crate) struct Running {
     pub(crate) address: String,
     pub(crate) moving: Arc<Moving>,
+    pub(crate) checking: Arc<Checking>,
     _tasks: JoinSet<()>,
 }
 
@@ -91,18 +93,20 @@ pub(crate) async fn cluster() -> Running {
     let address = listener.local_addr().expect("its address").to_string();
     let trust = Trust::parse(SECRET, None).expect("a good secret");
     let moving = Arc::new(Moving::default());
-    let operations = moving.clone();
+    let checking = Arc::new(Checking::default());
+    let (operations, checks) = (moving.clone(), checking.clone());
     let mut tasks = JoinSet::new();
     tasks.spawn(async move {
         let admin = AdminServer::service(Arc::new(Cluster), &trust);
         let secret = Secret::new(SECRET).expect("a good secret");
         let operations = OperationsServer::service(operations, &secret);
+        let checks = CheckServer::service(checks, &secret);
         let incoming = TcpListenerStream::new(listener);
         let mut server = trust.server().expect("no certificates");
-        let server = server.add_service(admin).add_service(operations);
+        let server = server.add_service(admin).add_service(operations).add_service(checks);
         server.serve_with_incoming(incoming).await.expect("it serves");
     });
-    Running { address, moving, _tasks: tasks }
+    Running { address, moving, checking, _tasks: tasks }
 }
 
 impl Running {

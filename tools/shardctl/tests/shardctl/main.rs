@@ -1,5 +1,6 @@
 //! The tool against a router's real server: what it prints, and how it ends.
 
+mod checks;
 mod cluster;
 mod moving;
 mod operations;
