@@ -8,11 +8,14 @@ pub(crate) mod heads;
 mod news;
 mod opens;
 pub(crate) mod published;
+pub(crate) mod remembered;
 pub(crate) mod user;
 
 use crate::session::Session;
 use chat::ChatHere;
 use parking_lot::{Mutex, MutexGuard};
+use remembered::Remembered;
+use shardline_daemon::clock;
 use shardline_wire::internal::ListRow;
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -42,6 +45,8 @@ pub(crate) struct Hub {
     repairs: mpsc::Sender<Repair>,
     started: Instant,
     connections: AtomicU64,
+    /// What went into sessions' queues.
+    pub(crate) remembered: Remembered,
 }
 
 impl Hub {
@@ -54,6 +59,7 @@ impl Hub {
             repairs,
             started: Instant::now(),
             connections: AtomicU64::new(0),
+            remembered: Remembered::new(clock::now_ms()),
         };
         (hub, wished)
     }

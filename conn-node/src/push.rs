@@ -5,8 +5,8 @@ use crate::metrics::{DELIVERY_SECONDS, EVENTS_IN};
 use crate::node::Node;
 use crate::routers::Line;
 use shardline_daemon::clock;
-use shardline_wire::call::{Full, NodeSink, Push};
-use shardline_wire::internal::Event;
+use shardline_wire::call::{Full, NodeOp, NodeSink, Push};
+use shardline_wire::internal::{Event, NodeRecalled, Recall, Recalled};
 use std::sync::{Arc, Weak};
 
 /// This node's end of one router's line.
@@ -34,6 +34,7 @@ impl NodeSink for RouterSink {
             }
             Push::Behind => node.routers.on_stream(&self.line),
             Push::Routers(list) => drop(node.routers.take_list(&list)),
+            Push::Recall(recall) => answer(&node, &self.line, recall),
         }
         Ok(())
     }
@@ -42,14 +43,22 @@ impl NodeSink for RouterSink {
 fn take_events(node: &Node, events: Vec<Event>) {
     metrics::counter!(EVENTS_IN).increment(events.len() as u64);
     let last_committed_at = events.last().map(|event| event.committed_at_ms);
-    for event in events {
-        if let Some(session) = node.hub.on_event(event) {
-            node.revoked.add(session, clock::now_ms());
-        }
+    for session in node.hub.on_events(events) {
+        node.revoked.add(session, clock::now_ms());
     }
     // Once a batch: the last one waited least, but a batch is short.
     if let Some(committed_at_ms) = last_committed_at.filter(|at| 0 < *at) {
         let taken_ms = u32::try_from(clock::now_ms() - committed_at_ms).unwrap_or_default();
         metrics::histogram!(DELIVERY_SECONDS).record(f64::from(taken_ms) / 1000.0);
     }
+}
+
+/// What this node did with an event, as far as it remembers.
+fn answer(node: &Node, line: &Line, recall: Recall) {
+    let Some(event) = recall.event else { return };
+    let (applied, since_ms) = node.hub.remembered.find(event.entity, event.ver);
+    let name = node.config.node.clone();
+    let said = NodeRecalled { node: name, answered: true, since_ms, applied };
+    let recalled = Recalled { number: recall.number, said: Some(said) };
+    node.routers.tell(line, NodeOp::Recalled(recalled));
 }

@@ -253,6 +253,15 @@ impl Routers {
         self.changed.subscribe()
     }
 
+    /// What is not answered, to the router at the end of a line; lost if that is gone.
+    pub(crate) fn tell(&self, line: &Line, op: NodeOp) {
+        let table = self.table.load();
+        let mut links = table.all();
+        if let Some(link) = links.find(|link| link.line.number == line.number) {
+            link.submit(op, Done::new(drop));
+        }
+    }
+
     /// Closes links to configured routers that the list does not name; opens them again when no
     /// listed one can be reached for a while. To be called about once a second.
     pub(crate) fn tend(&self, now: Instant) {

@@ -8,7 +8,7 @@ mod shards;
 
 use anyhow::Context;
 use data::DataFolder;
-use local::{LocalRouter, LocalShards, Nodes};
+use local::{LocalRouter, LocalShards, NoOther, Nodes};
 use shardline_backends::bus::memory::MemoryBus;
 use shardline_backends::cursors::memory::MemoryCursors;
 use shardline_backends::presence::memory::MemoryPresence;
@@ -25,6 +25,7 @@ use shardline_router::catalog::sqlite::SqliteCatalog;
 use shardline_router::catalog_service::CatalogService;
 use shardline_router::checks::Checker;
 use shardline_router::coordinator::{Coordinator, Reach};
+use shardline_router::explain::Explainer;
 use shardline_router::operations::Operations;
 use shardline_router::router::{Identity, Outside, Router};
 use shardline_router::server::ForOperators;
@@ -135,8 +136,14 @@ impl Cluster {
         let checks =
             Checker::new(catalog.clone(), reach.clone(), router.clone(), shards.clone());
         let operations = Operations::new(catalog.clone(), reach, coordinator.clone());
-        let (route, conn_nodes) = (router.clone(), router.clone());
-        let admin = Admin::new(catalog.clone(), route, conn_nodes, coordinator, partitions);
+        let admin = Admin::new(
+            catalog.clone(),
+            router.clone(),
+            router.clone(),
+            Arc::new(Explainer::new(router.clone(), Arc::new(NoOther))),
+            coordinator,
+            partitions,
+        );
 
         let ground = Ground {
             data: data.clone(),

@@ -6,13 +6,14 @@ use parking_lot::RwLock;
 use shardline_router::router::Router;
 use shardline_shard_node::ShardNode;
 use shardline_wire::call::{
-    self, Done, NodeSink, RouterAccept, RouterConnect, Shard, ShardConnect,
+    self, Done, NodeSink, RouterAccept, RouterAsk, RouterConnect, Shard, ShardConnect,
 };
 use shardline_wire::inspect::{Inspect, InspectConnect};
 use shardline_wire::internal::{
     Call, ChangedAnswer, ChangedRequest, DigestsAnswer, DigestsRequest, HeadsAnswer, HeadsRequest,
-    LookAnswer, LookRequest, MoveOrder, MoveReport, NodeHello, RouterInfo, RowsAnswer, RowsRequest,
-    ScanAnswer, ScanRequest, ShardDescription, SurveyAnswer, SurveyRequest,
+    LookAnswer, LookRequest, MoveOrder, MoveReport, NodeHello, RecallRequest, RouterInfo,
+    RouterRecalled, RowsAnswer, RowsRequest, ScanAnswer, ScanRequest, ShardDescription,
+    SurveyAnswer, SurveyRequest,
 };
 use shardline_wire::moves::{Moves, MovesConnect};
 use shardline_wire::refusal::{Code, Refusal};
@@ -151,5 +152,15 @@ impl RouterConnect for LocalRouter {
         sink: Arc<dyn NodeSink>,
     ) -> Arc<dyn call::Router> {
         self.0.accept(hello, sink)
+    }
+}
+
+/// It is the only one.
+pub(crate) struct NoOther;
+
+#[async_trait]
+impl RouterAsk for NoOther {
+    async fn recall(&self, _: &str, _: RecallRequest) -> Result<RouterRecalled, Refusal> {
+        Err(Refusal::new(Code::Unavailable, "there is no other router"))
     }
 }

@@ -86,7 +86,14 @@ const FRAMES: &[&str] = &["ClientFrame", "ServerFrame", "ClientFrames", "ServerF
 fn main() -> Result<(), Box<dyn Error>> {
     println!("cargo::rerun-if-changed=proto");
     let descriptors = protox::compile(
-        ["client.proto", "internal.proto", "moves.proto", "inspect.proto", "admin.proto"],
+        [
+            "client.proto",
+            "explain.proto",
+            "internal.proto",
+            "moves.proto",
+            "inspect.proto",
+            "admin.proto",
+        ],
         ["proto"],
     )?;
 

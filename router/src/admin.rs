@@ -3,6 +3,7 @@
 use crate::catalog::CatalogStore;
 use crate::catalog_service::{Route, lane_position, not_placed, refusal, slot_entry};
 use crate::coordinator::Coordinator;
+use crate::explain::Explain;
 use crate::router::Router;
 use async_trait::async_trait;
 use shardline_domain::id::{EntityId, NameId, PROBES, ShardId, UserId};
@@ -12,8 +13,9 @@ use shardline_wire::admin::AdminApi;
 use shardline_wire::internal::call::Op;
 use shardline_wire::internal::reply::Answer;
 use shardline_wire::internal::{
-    Call, ListNodesAnswer, ListNodesRequest, ListShardsAnswer, ListShardsRequest, ListSlotsAnswer,
-    ListSlotsRequest, LookupName, NodeInfo, ShardInfo, WhereAnswer, WhereRequest,
+    Call, ExplainAnswer, ExplainRequest, ListNodesAnswer, ListNodesRequest, ListShardsAnswer,
+    ListShardsRequest, ListSlotsAnswer, ListSlotsRequest, LookupName, NodeInfo, ShardInfo,
+    WhereAnswer, WhereRequest,
 };
 use shardline_wire::refusal::{Code, Refusal};
 use std::collections::BTreeMap;
@@ -24,6 +26,7 @@ pub struct Admin {
     route: Arc<dyn Route>,
     coordinator: Arc<Coordinator>,
     conn_nodes: Arc<dyn ConnNodes>,
+    explain: Arc<dyn Explain>,
     partitions: Partitions,
 }
 
@@ -44,10 +47,11 @@ impl Admin {
         catalog: Arc<dyn CatalogStore>,
         route: Arc<dyn Route>,
         conn_nodes: Arc<dyn ConnNodes>,
+        explain: Arc<dyn Explain>,
         coordinator: Arc<Coordinator>,
         partitions: Partitions,
     ) -> Admin {
-        Admin { catalog, route, coordinator, conn_nodes, partitions }
+        Admin { catalog, route, coordinator, conn_nodes, explain, partitions }
     }
 
     /// Whose name this is. A name is at the first probe of its hash that no other name had taken.
@@ -173,5 +177,9 @@ impl AdminApi for Admin {
             nodes.push(NodeInfo { kind: "conn-node".to_owned(), id, ..NodeInfo::default() });
         }
         Ok(ListNodesAnswer { nodes })
+    }
+
+    async fn explain(&self, request: ExplainRequest) -> Result<ExplainAnswer, Refusal> {
+        self.explain.explain(request).await
     }
 }

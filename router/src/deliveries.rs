@@ -2,6 +2,7 @@
 //! order, each once for a node. Two routers that both believe they own a partition only double them.
 
 mod backlog;
+pub(crate) mod remembered;
 
 use crate::audience::{Streams, all_receivers};
 use crate::connections::{Connections, Stream};
@@ -11,6 +12,7 @@ use crate::routers::Routers;
 use crate::whereabouts::Whereabouts;
 use backlog::{Backlog, is_old};
 use prost::Message as _;
+use remembered::{Batch, Part, Remembered};
 use shardline_backends::bus::{Bus, Consumer, Record, TopicError};
 use shardline_daemon::backoff::Backoff;
 use shardline_daemon::clock;
@@ -37,6 +39,7 @@ pub(crate) struct Deliveries {
     pub(crate) connections: Arc<Connections>,
     pub(crate) interest: Arc<Interest>,
     pub(crate) whereabouts: Arc<Whereabouts>,
+    pub(crate) remembered: Arc<Remembered>,
 }
 
 impl Deliveries {
@@ -174,40 +177,52 @@ impl Deliveries {
         let located = self.whereabouts.of(&all_receivers(events.iter())).await;
         let audience = streams.audience(&events, &self.interest, &located);
         let mut reached = vec![false; events.len()];
+        let mut batch = Batch::of(&events, now_ms);
         for (stream, needed) in streams.get().iter().zip(audience) {
+            if needed.is_empty() {
+                continue;
+            }
             needed.iter().for_each(|index| reached[*index] = true);
-            self.push(stream, &events, &needed);
+            let was_taken = self.push(stream, &events, &needed);
+            batch.streams.push(Part { node: stream.node.clone(), needed, was_taken });
         }
+        batch.dispatched_ms = clock::now_ms();
+        self.remembered.put(batch);
         let delivered = reached.iter().filter(|reached| **reached).count();
         metrics::counter!(EVENTS, "outcome" => "delivered").increment(delivered as u64);
         let nobody = events.len() - delivered;
         metrics::counter!(EVENTS, "outcome" => "nobody").increment(nobody as u64);
     }
 
-    fn push(&self, stream: &Stream, events: &[Event], needed: &[usize]) {
+    /// Whether the stream took all of it.
+    fn push(&self, stream: &Stream, events: &[Event], needed: &[usize]) -> bool {
         let mut batch = Vec::new();
         let mut bytes = 0;
+        let mut was_taken = true;
         for index in needed {
             let event = &events[*index];
             let size = event.encoded_len();
             let is_full = batch.len() == PUSH_EVENTS_MAX || LINK_BATCH_BYTES_MAX < bytes + size;
             if is_full && !batch.is_empty() {
-                self.push_batch(stream, std::mem::take(&mut batch));
+                was_taken &= self.push_batch(stream, std::mem::take(&mut batch));
                 bytes = 0;
             }
             bytes += size;
             batch.push(event.clone());
         }
         if !batch.is_empty() {
-            self.push_batch(stream, batch);
+            was_taken &= self.push_batch(stream, batch);
         }
+        was_taken
     }
 
-    fn push_batch(&self, stream: &Stream, batch: Vec<Event>) {
+    fn push_batch(&self, stream: &Stream, batch: Vec<Event>) -> bool {
         let count = batch.len();
-        if self.connections.push(stream, Push::Events(batch)) {
+        let was_taken = self.connections.push(stream, Push::Events(batch));
+        if was_taken {
             metrics::counter!(EVENTS_PUSHED).increment(count as u64);
         }
+        was_taken
     }
 
     fn measure(&self, records: &[Record], events: &[Event], skipped: usize, now_ms: i64) {

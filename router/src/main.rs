@@ -13,10 +13,11 @@ use shardline_router::catalog_service::CatalogService;
 use shardline_router::checks::Checker;
 use shardline_router::config::{CatalogPlace, Config};
 use shardline_router::coordinator::{Coordinator, Reach};
+use shardline_router::explain::Explainer;
 use shardline_router::operations::Operations;
 use shardline_router::router::{Outside, Router};
 use shardline_router::server::{self, ForOperators, Services};
-use shardline_wire::link::{InspectLinks, MoveLinks, ShardLinks};
+use shardline_wire::link::{InspectLinks, MoveLinks, RouterLinks, ShardLinks};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
@@ -63,7 +64,15 @@ async fn start(config: Config, process: Process) -> anyhow::Result<()> {
     let inspect = Arc::new(InspectLinks::new(trust.clone()));
     let checks = Checker::new(catalog.clone(), reach.clone(), router.clone(), inspect);
     let operations = Operations::new(catalog.clone(), reach, coordinator.clone());
-    let admin = Admin::new(catalog, router.clone(), router.clone(), coordinator, partitions);
+    let others = Arc::new(RouterLinks::new(trust.clone()));
+    let admin = Admin::new(
+        catalog,
+        router.clone(),
+        router.clone(),
+        Arc::new(Explainer::new(router.clone(), others)),
+        coordinator,
+        partitions,
+    );
     let admin_secret = config.admin_secret.unwrap_or_else(|| {
         warn!("no admin-secret: operators are known by the cluster's secret");
         trust.secret().clone()

@@ -2,6 +2,7 @@
 
 use crate::connections::{Connections, Stream};
 use crate::interest::Interest;
+use crate::recalls::Recalls;
 use crate::requests::Requests;
 use crate::routers::Routers;
 use crate::signals::Signals;
@@ -22,6 +23,7 @@ pub(crate) struct NodeStream {
     pub(crate) connections: Arc<Connections>,
     pub(crate) interest: Arc<Interest>,
     pub(crate) signals: Signals,
+    pub(crate) recalls: Arc<Recalls>,
 }
 
 impl call::Router for NodeStream {
@@ -41,6 +43,10 @@ impl call::Router for NodeStream {
             }
             NodeOp::Signal(signal) => {
                 self.signals.put(signal);
+                done.finish(registered());
+            }
+            NodeOp::Recalled(recalled) => {
+                self.recalls.answered(&self.stream.node, recalled);
                 done.finish(registered());
             }
         }

@@ -75,6 +75,7 @@ kinds! {
     29 SearchNames "search_names" Everywhere false;
     30 EmitFact "emit_fact" Write false;
     31 RemoveUser "remove_user" Write false;
+    32 ExplainMessage "explain_message" Read false;
 }
 
 #[cfg(test)]

@@ -4,22 +4,26 @@
 use crate::catalog::{self, CatalogStore};
 use crate::connections::Connections;
 use crate::deliveries::Deliveries;
+use crate::deliveries::remembered::Remembered;
 use crate::interest::Interest;
 use crate::node_stream::NodeStream;
+use crate::recalls::Recalls;
 use crate::requests::Requests;
 use crate::routers::{self, Routers};
 use crate::shards::Shards;
 use crate::signals::Signals;
 use crate::slot_map::{self, SlotMap};
 use crate::whereabouts::Whereabouts;
+use async_trait::async_trait;
 use shardline_backends::bus::Bus;
 use shardline_backends::presence::Presence;
+use shardline_daemon::clock;
 use shardline_daemon::health::Health;
 use shardline_daemon::lifecycle::Lifecycle;
 use shardline_domain::id::EntityId;
 use shardline_domain::slot::{Partitions, Slot};
 use shardline_wire::call::{self, NodeSink, Outcome, RouterAccept, ShardConnect};
-use shardline_wire::internal::{Call, NodeHello, RouterList};
+use shardline_wire::internal::{Call, NodeHello, RecallRequest, RouterList, RouterRecalled};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
@@ -64,6 +68,9 @@ pub struct Router {
     connections: Arc<Connections>,
     interest: Arc<Interest>,
     signals: Signals,
+    /// What was dispatched here, and what conn-nodes say they did with it.
+    remembered: Arc<Remembered>,
+    recalls: Arc<Recalls>,
     stopped: CancellationToken,
 }
 
@@ -91,11 +98,14 @@ impl Router {
         let whereabouts = Arc::new(Whereabouts::new(presence));
         let (signals, relay) =
             Signals::new(connections.clone(), interest.clone(), whereabouts.clone());
+        let remembered = Arc::new(Remembered::new(clock::now_ms()));
+        let recalls = Arc::<Recalls>::default();
         let deliveries = Arc::new(Deliveries {
             routers: routers.clone(),
             connections: connections.clone(),
             interest: interest.clone(),
             whereabouts,
+            remembered: remembered.clone(),
         });
 
         let inner = lifecycle.child();
@@ -120,7 +130,18 @@ impl Router {
         });
 
         let stopped = inner.token();
-        Arc::new(Router { map, shards, routers, requests, connections, interest, signals, stopped })
+        Arc::new(Router {
+            map,
+            shards,
+            routers,
+            requests,
+            connections,
+            interest,
+            signals,
+            remembered,
+            recalls,
+            stopped,
+        })
     }
 
     /// A shard-node's call for an entity on any shard.
@@ -142,12 +163,18 @@ impl Router {
         names
     }
 
+    /// Its id.
+    pub fn id(&self) -> &str {
+        self.routers.id()
+    }
+
     /// The newest known list of routers.
     pub fn list(&self) -> RouterList {
         self.routers.load().list.clone()
     }
 }
 
+#[async_trait]
 impl RouterAccept for Router {
     fn accept(&self, hello: NodeHello, sink: Arc<dyn NodeSink>) -> Arc<dyn call::Router> {
         Arc::new(NodeStream {
@@ -157,7 +184,14 @@ impl RouterAccept for Router {
             connections: self.connections.clone(),
             interest: self.interest.clone(),
             signals: self.signals.clone(),
+            recalls: self.recalls.clone(),
         })
+    }
+
+    async fn recall(&self, event: RecallRequest) -> RouterRecalled {
+        let (dispatch, since_ms) = self.remembered.find(event.entity, event.ver);
+        let nodes = self.recalls.ask(&self.connections, event).await;
+        RouterRecalled { router: self.id().to_owned(), since_ms, dispatch, nodes }
     }
 }
 

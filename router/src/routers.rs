@@ -64,6 +64,11 @@ impl Routers {
         Routers { me, partitions, current: ArcSwap::default(), changed: watch::Sender::new(0) }
     }
 
+    /// This router's.
+    pub fn id(&self) -> &str {
+        &self.me.id
+    }
+
     pub fn load(&self) -> Guard<Arc<Ownership>> {
         self.current.load()
     }

@@ -12,13 +12,14 @@ use shardline_router::catalog::sqlite::SqliteCatalog;
 use shardline_router::catalog::{CatalogStore, Router, WholeCatalog};
 use shardline_router::catalog_service::{CatalogService, Route};
 use shardline_router::coordinator::{Coordinator, Reach};
+use shardline_router::explain::Explain;
 use shardline_wire::admin::AdminApi;
 use shardline_wire::call::{Catalog, Outcome};
 use shardline_wire::internal::call::Op;
 use shardline_wire::internal::reply::Answer;
 use shardline_wire::internal::{
-    Call, LanePosition, ListNodesRequest, ListShardsRequest, ListSlotsRequest, NameView,
-    ShardReport, WhereRequest, WriterRequest,
+    Call, ExplainAnswer, ExplainRequest, LanePosition, ListNodesRequest, ListShardsRequest,
+    ListSlotsRequest, NameView, ShardReport, WhereRequest, WriterRequest,
 };
 use shardline_wire::link::{MoveLinks, Trust};
 use shardline_wire::refusal::{Code, Refusal};
@@ -168,6 +169,13 @@ impl Route for Names {
 
 const ANN: u64 = 0x1234_5678_9abc_def0;
 
+#[async_trait]
+impl Explain for Names {
+    async fn explain(&self, _: ExplainRequest) -> Result<ExplainAnswer, Refusal> {
+        Err(Refusal::new(Code::NotFound, "nobody wrote anything"))
+    }
+}
+
 impl ConnNodes for Names {
     fn names(&self) -> Vec<String> {
         vec!["conn-node-1".to_owned()]
@@ -252,8 +260,8 @@ async fn an_operator_sees_shards_slots_nodes_and_where_things_are() {
     let lease = service.acquire_writer(request("a", 0)).await.expect("an answer");
     service.report(report(lease.term, 7)).await.expect("an answer");
     let partitions = Partitions::new(64).expect("a power of two");
-    let admin =
-        Admin::new(catalog, Arc::new(Names), Arc::new(Names), coordinator.clone(), partitions);
+    let [route, conn_nodes, explain] = [Arc::new(Names), Arc::new(Names), Arc::new(Names)];
+    let admin = Admin::new(catalog, route, conn_nodes, explain, coordinator.clone(), partitions);
 
     let shards = admin.list_shards(ListShardsRequest {}).await.expect("an answer").shards;
     assert_eq!(shards.iter().map(|shard| shard.slots).sum::<u32>(), 16_384);

@@ -11,6 +11,7 @@ mod publish;
 pub(crate) mod queue;
 mod rebuild;
 pub(crate) mod recent;
+pub(crate) mod remembered;
 pub(crate) mod senders;
 pub(crate) mod staging;
 
@@ -29,8 +30,9 @@ use crate::write::{Decided, LookedUp, Verdict, decide};
 use commit::Stored;
 use load::{Needs, load};
 use parking_lot::RwLock;
-use queue::{Job, Queue};
+use queue::{Job, Queue, Taken};
 use recent::Recent;
+use remembered::Remembered;
 use shardline_daemon::clock;
 use shardline_domain::id::EntityId;
 use shardline_domain::limits::{BATCH_BYTES_MAX, BATCH_SENDS_MAX};
@@ -63,6 +65,9 @@ pub(crate) struct Lane {
     metrics: LaneMetrics,
     /// Also of slots that went and came back: a first answer never changes.
     recent: Recent,
+    remembered: Arc<Remembered>,
+    /// Since when the present batch's first call waited; a wall clock.
+    queued_ms: i64,
     /// Of the last commit, in the journal.
     position: u64,
 }
@@ -77,6 +82,7 @@ pub(crate) struct Parts {
     pub(crate) fence: Arc<Fence>,
     pub(crate) gate: Arc<RwLock<Gate>>,
     pub(crate) tracker: Arc<Tracker>,
+    pub(crate) remembered: Arc<Remembered>,
     pub(crate) partitions: Partitions,
     pub(crate) position: u64,
 }
@@ -101,6 +107,7 @@ impl Lane {
             fence,
             gate,
             tracker,
+            remembered,
             partitions,
             position,
         } = parts;
@@ -116,6 +123,8 @@ impl Lane {
             partitions,
             metrics: LaneMetrics::new(number),
             recent: Recent::new(RECENT_SENDS),
+            remembered,
+            queued_ms: 0,
             position,
         }
     }
@@ -123,7 +132,8 @@ impl Lane {
     /// Until `stop`, and then until the queue is empty; or until another process writes.
     pub(crate) async fn run(mut self, stop: CancellationToken) {
         while !self.fence.lost().is_cancelled() {
-            let jobs = self.queue.take(BATCH_SENDS_MAX, BATCH_BYTES_MAX);
+            let Taken { jobs, since_ms } = self.queue.take(BATCH_SENDS_MAX, BATCH_BYTES_MAX);
+            self.queued_ms = since_ms;
             if !jobs.is_empty() || self.memory.senders.due(self.fence.now()) {
                 self.metrics.queue.set(number(self.queue.len() as u64));
                 self.process(jobs, &stop).await;

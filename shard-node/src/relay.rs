@@ -8,6 +8,7 @@
 pub(crate) mod queue;
 pub(crate) mod records;
 
+use crate::lanes::remembered::Remembered;
 use crate::memory::Memory;
 use crate::metrics::{RELAY_LAG, number};
 use crate::read::Reader;
@@ -18,7 +19,7 @@ use queue::{Committed, Next, RelayQueue};
 use records::records;
 use shardline_backends::bus::{Bus, PublishError, Published};
 use shardline_daemon::backoff::Backoff;
-use shardline_daemon::clock::Stopwatch;
+use shardline_daemon::clock::{self, Stopwatch};
 use shardline_domain::slot::Partitions;
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -47,6 +48,7 @@ pub(crate) struct Relay {
     pub(crate) partitions: Partitions,
     /// Everything up to here is on the bus.
     pub(crate) relayed: Arc<AtomicU64>,
+    pub(crate) remembered: Arc<Remembered>,
 }
 
 /// A commit on its way, or a part of it.
@@ -156,6 +158,7 @@ impl Relay {
                 Some(Ok(())) => {
                     if let Some(flight) = flights.pop_front().filter(|flight| flight.last) {
                         self.relayed.store(flight.position, Ordering::Release);
+                        self.remembered.relayed(flight.position, clock::now_ms());
                     }
                 }
                 Some(Err(reason)) => {

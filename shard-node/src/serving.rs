@@ -3,11 +3,13 @@
 
 mod calls;
 mod cursors;
+mod explain;
 
 use crate::cache::Cache;
 use crate::config::Config;
 use crate::fence::Fence;
 use crate::lanes::queue::Queue;
+use crate::lanes::remembered::Remembered;
 use crate::lanes::senders::Senders;
 use crate::lanes::{self, Lane, rebuild_senders};
 use crate::memory::Memory;
@@ -52,12 +54,21 @@ pub(crate) struct Serving {
     slots: Arc<Slots>,
     queues: Vec<Arc<Queue>>,
     relays: Vec<(Arc<RelayQueue>, Arc<AtomicU64>)>,
+    /// By lane.
+    remembered: Vec<Arc<Remembered>>,
+    me: Me,
     outbox: Arc<Outbox>,
     reader: Reader,
     reads: Arc<Semaphore>,
     tasks: Lifecycle,
     /// Stop after the others, so that what lanes committed last goes out, too.
     relay_tasks: Lifecycle,
+}
+
+/// Who serves.
+struct Me {
+    shard: u32,
+    node: String,
 }
 
 /// What a shard-node stands on.
@@ -142,10 +153,12 @@ impl Serving {
         let relay_tasks = tasks.child();
         let mut queues = Vec::with_capacity(lanes);
         let mut relays = Vec::with_capacity(lanes);
+        let mut remembered = Vec::with_capacity(lanes);
         for (memory, at) in of_lanes {
             let queue = Queue::new();
             let relay_queue = Arc::new(RelayQueue::new(at.relayed, at.committed, RELAY_BYTES_MAX));
             let relayed = Arc::new(AtomicU64::new(at.relayed));
+            let last_commits = Arc::new(Remembered::default());
             let lane = Lane::new(lanes::Parts {
                 number: at.lane,
                 memory: Arc::clone(&memory),
@@ -155,6 +168,7 @@ impl Serving {
                 fence: Arc::clone(&fence),
                 gate: Arc::clone(&slots.gate),
                 tracker: Arc::clone(&tracker),
+                remembered: Arc::clone(&last_commits),
                 partitions: config.partitions,
                 position: at.committed,
             });
@@ -166,11 +180,13 @@ impl Serving {
                 bus: Arc::clone(bus),
                 partitions: config.partitions,
                 relayed: Arc::clone(&relayed),
+                remembered: Arc::clone(&last_commits),
             };
             tasks.run("lane", lane.run(stop.clone()));
             relay_tasks.run("relay", relay.run(relay_tasks.token()));
             queues.push(queue);
             relays.push((relay_queue, relayed));
+            remembered.push(last_commits);
         }
         tasks.run("slots", Arc::clone(&slots).run(stop.clone()));
         let delivery = Arc::clone(&outbox).run(
@@ -193,6 +209,7 @@ impl Serving {
             tasks: tasks.clone(),
         });
         let reads = Arc::new(Semaphore::new(READS_MAX));
+        let me = Me { shard: config.shard, node: config.node.clone() };
         Ok(Arc::new(Serving {
             fence,
             mover,
@@ -201,6 +218,8 @@ impl Serving {
             slots,
             queues,
             relays,
+            remembered,
+            me,
             outbox,
             reader,
             reads,

@@ -4,6 +4,7 @@ use super::published::{Published, UserNews};
 use super::user::Member;
 use super::{Hub, Repair};
 use crate::session::Session;
+use shardline_daemon::clock;
 use shardline_domain::follow::{Ask, Verdict};
 use shardline_wire::client;
 use shardline_wire::internal::{ChangesPage, HeadView};
@@ -19,6 +20,7 @@ pub(crate) struct Told {
 impl Hub {
     /// Heads read from the store: what is behind them is repaired, what was unknown starts there.
     pub(crate) fn on_heads(&self, heads: &[HeadView]) {
+        let mut delivered = Vec::new();
         for head in heads {
             let mut chats = self.chat_part(head.entity);
             let Some(here) = chats.get_mut(&head.entity) else { continue };
@@ -33,12 +35,13 @@ impl Hub {
                 here.moved_at = self.now();
             }
             here.head_at = self.now();
-            self.settle(head.entity, here, verdict, &due);
+            self.settle(head.entity, here, verdict, &due, &mut delivered);
             // One that finds no room is told with the next head.
             if here.must_tell && here.follow.position().is_some() {
                 here.must_tell = self.repairs.try_send(Repair::Heads(head.entity)).is_err();
             }
         }
+        self.remembered.put(clock::now_ms(), delivered);
     }
 
     /// As last read.
@@ -73,7 +76,9 @@ impl Hub {
             let events = events.map(|event| (event.ver, Arc::new(Published::from(event))));
             here.follow.on_changes(number, page.log, page.to_ver, events, &mut due)
         };
-        self.deliver(here, &due);
+        let mut delivered = Vec::new();
+        self.deliver(here, &due, &mut delivered);
+        self.remembered.put(clock::now_ms(), delivered);
         here.must_tell |= verdict == Verdict::Resync;
         here.follow.is_behind()
     }

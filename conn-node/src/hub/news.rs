@@ -2,9 +2,11 @@
 
 use super::chat::ChatHere;
 use super::published::{Published, UserNews};
+use super::remembered::Delivered;
 use super::user::UserHere;
 use super::{Hub, Repair};
 use crate::session::outgoing::Shared;
+use shardline_daemon::clock;
 use shardline_domain::follow::Verdict;
 use shardline_wire::client::server_frame::Frame;
 use shardline_wire::codes::Close;
@@ -13,11 +15,19 @@ use std::sync::Arc;
 use tracing::{debug, error};
 
 impl Hub {
-    /// One event from a router, in whatever order they come. The sessions it ended, if any.
-    pub(crate) fn on_event(&self, event: Event) -> Option<u64> {
+    /// Events from a router, in whatever order they come. The sessions they ended.
+    pub(crate) fn on_events(&self, events: impl IntoIterator<Item = Event>) -> Vec<u64> {
+        let mut delivered = Vec::new();
+        let ended = events.into_iter().filter_map(|event| self.on_event(event, &mut delivered));
+        let ended = ended.collect();
+        self.remembered.put(clock::now_ms(), delivered);
+        ended
+    }
+
+    fn on_event(&self, event: Event, delivered: &mut Vec<Delivered>) -> Option<u64> {
         match event.kind() {
             EventKind::Chat => {
-                self.on_chat_event(event);
+                self.on_chat_event(event, delivered);
                 None
             }
             EventKind::List => {
@@ -32,7 +42,7 @@ impl Hub {
         }
     }
 
-    fn on_chat_event(&self, event: Event) {
+    fn on_chat_event(&self, event: Event, delivered: &mut Vec<Delivered>) {
         let (chat, log, ver) = (event.entity, event.log, event.ver);
         let mut chats = self.chat_part(chat);
         if !chats.contains_key(&chat) && !self.is_for_someone_here(&event) {
@@ -46,7 +56,7 @@ impl Hub {
             here.follow.start_at(log, ver.saturating_sub(1), &mut out);
         }
         let verdict = here.follow.on_event(log, ver, Arc::new(Published::from(event)), &mut out);
-        self.settle(chat, here, verdict, &out);
+        self.settle(chat, here, verdict, &out, delivered);
         if here.is_unused() {
             chats.remove(&chat);
         }
@@ -65,8 +75,9 @@ impl Hub {
         here: &mut ChatHere,
         verdict: Verdict,
         due: &[Arc<Published>],
+        delivered: &mut Vec<Delivered>,
     ) {
-        self.deliver(here, due);
+        self.deliver(here, due, delivered);
         if verdict == Verdict::Resync {
             here.must_tell = true;
         }
@@ -79,13 +90,20 @@ impl Hub {
         }
     }
 
-    pub(super) fn deliver(&self, here: &mut ChatHere, due: &[Arc<Published>]) {
+    /// `delivered`: what it did, to be remembered.
+    pub(super) fn deliver(
+        &self,
+        here: &mut ChatHere,
+        due: &[Arc<Published>],
+        delivered: &mut Vec<Delivered>,
+    ) {
         if due.is_empty() {
             return;
         }
         here.moved_at = self.now();
-        let mut count = 0;
+        let mut all = 0;
         for event in due {
+            let mut count = 0;
             if let Some(membership) = &event.membership {
                 here.on_membership(membership);
             }
@@ -110,8 +128,11 @@ impl Hub {
                     }
                 }
             }
+            all += count;
+            let sessions = u32::try_from(count).unwrap_or(u32::MAX);
+            delivered.push(Delivered { chat: event.chat, ver: event.ver, sessions });
         }
-        metrics::counter!(crate::metrics::EVENTS_OUT).increment(count);
+        metrics::counter!(crate::metrics::EVENTS_OUT).increment(all);
     }
 
     fn on_user_event(&self, event: Event) {

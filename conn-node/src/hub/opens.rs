@@ -5,6 +5,7 @@ use super::Hub;
 use super::chat::Held;
 use crate::routers::Place;
 use crate::session::Session;
+use shardline_daemon::clock;
 use std::sync::Arc;
 
 /// What `out_of_place` found.
@@ -48,7 +49,9 @@ impl Hub {
             here.follow.on_head(log, to_ver);
         }
         // Opened meanwhile counts as held: out of order it cannot come, as the chat is locked.
-        self.deliver(here, &out);
+        let mut delivered = Vec::new();
+        self.deliver(here, &out, &mut delivered);
+        self.remembered.put(clock::now_ms(), delivered);
         let (held, events) = here.finish_open(session, joined_ver, to_ver);
         session.queue.push(reply(held));
         for event in events {

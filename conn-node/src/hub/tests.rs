@@ -146,7 +146,7 @@ fn an_event_goes_to_all_sessions_of_its_receivers_once() {
     let stranger = bench.session(3, &[]);
     bench.hub.on_heads(&[HeadView { entity: CHAT, ver: 4, log: LOG, ..HeadView::default() }]);
     for ver in [4, 5, 5, 6] {
-        bench.hub.on_event(to(&[1, 2, 8], ver));
+        bench.hub.on_events([to(&[1, 2, 8], ver)]);
     }
     for session in &sessions {
         assert_eq!(vers(session), [5, 6]);
@@ -158,8 +158,8 @@ fn an_event_goes_to_all_sessions_of_its_receivers_once() {
 fn until_its_head_is_known_a_followed_chat_is_held_and_asked_for() {
     let mut bench = Bench::new();
     let session = bench.session(1, &[CHAT]);
-    bench.hub.on_event(to(&[1], 6));
-    bench.hub.on_event(to(&[1], 5));
+    bench.hub.on_events([to(&[1], 6)]);
+    bench.hub.on_events([to(&[1], 5)]);
     assert!(vers(&session).is_empty());
     assert_eq!(bench.wishes(), [Repair::Chat(CHAT)]);
     assert!(matches!(bench.hub.ask_chat(CHAT), Some(Ask::Start { .. })));
@@ -173,7 +173,7 @@ fn a_gap_is_wished_for_once() {
     let session = bench.session(1, &[CHAT]);
     bench.hub.on_heads(&[HeadView { entity: CHAT, ver: 1, log: LOG, ..HeadView::default() }]);
     for ver in [3, 4, 6] {
-        bench.hub.on_event(to(&[1], ver));
+        bench.hub.on_events([to(&[1], ver)]);
     }
     assert_eq!(bench.wishes(), [Repair::Chat(CHAT)]);
     let Some(Ask::Changes { number, after: 1, up_to: 6 }) = bench.hub.ask_chat(CHAT) else {
@@ -193,10 +193,10 @@ fn a_gap_is_wished_for_once() {
 fn who_is_not_welcomed_yet_gets_nothing() {
     let bench = Bench::new();
     let session = bench.unwelcome(1);
-    bench.hub.on_event(to(&[1], 5));
+    bench.hub.on_events([to(&[1], 5)]);
     assert!(vers(&session).is_empty());
     session.go_live();
-    bench.hub.on_event(to(&[1], 6));
+    bench.hub.on_events([to(&[1], 6)]);
     assert_eq!(vers(&session), [6]);
 }
 
@@ -205,15 +205,15 @@ fn nothing_is_kept_of_those_who_left() {
     let bench = Bench::new();
     let one = bench.session(1, &[CHAT, 71]);
     let two = bench.session(2, &[CHAT]);
-    bench.hub.on_event(to(&[1, 2], 5));
+    bench.hub.on_events([to(&[1, 2], 5)]);
     bench.open(&one, 1, 5);
     assert!(bench.hub.leave(&one).is_empty());
     assert!(!bench.is_empty());
     bench.hub.leave(&two);
     assert!(bench.is_empty());
-    bench.hub.on_event(to(&[1, 2], 6));
-    bench.hub.on_event(wide(7));
-    bench.hub.on_event(news(1, 2, "chat_added", 72));
+    bench.hub.on_events([to(&[1, 2], 6)]);
+    bench.hub.on_events([wide(7)]);
+    bench.hub.on_events([news(1, 2, "chat_added", 72)]);
     assert!(bench.is_empty());
 }
 
@@ -241,13 +241,13 @@ fn a_large_chat_is_seen_from_where_one_read_until_one_left() {
     assert_eq!(vers(&member), [0]);
     assert_eq!(vers(&late), [0]);
     for event in [wide(6), wide(7), membership(1, 8, Some(8), &[]), wide(9)] {
-        bench.hub.on_event(event);
+        bench.hub.on_events([event]);
     }
     // Its own leaving is the last it hears.
     assert_eq!(vers(&member), [6, 7, 8]);
     assert_eq!(vers(&late), [7, 8, 9]);
-    bench.hub.on_event(membership(1, 10, None, &[]));
-    bench.hub.on_event(wide(11));
+    bench.hub.on_events([membership(1, 10, None, &[])]);
+    bench.hub.on_events([wide(11)]);
     assert_eq!(vers(&member), [10, 11]);
 }
 
@@ -257,13 +257,13 @@ fn of_a_large_chat_that_nobody_has_open_nothing_is_repaired() {
     let session = bench.session(1, &[CHAT]);
     let head = |ver| HeadView { entity: CHAT, ver, log: LOG, ..HeadView::default() };
     bench.hub.on_heads(&[head(5)]);
-    bench.hub.on_event(membership(1, 9, None, &[]));
+    bench.hub.on_events([membership(1, 9, None, &[])]);
     assert_eq!(vers(&session), [9]);
     bench.hub.on_heads(&[head(300)]);
     assert!(bench.wishes().is_empty());
     // Once somebody has it open, everything counts.
     bench.open(&session, 1, 400);
-    bench.hub.on_event(wide(402));
+    bench.hub.on_events([wide(402)]);
     assert_eq!(bench.wishes(), [Repair::Chat(CHAT)]);
 }
 
@@ -275,7 +275,7 @@ fn what_comes_while_one_opens_is_kept_behind_the_reply() {
     let session = bench.session(1, &[CHAT]);
     bench.hub.begin_open(&session, CHAT);
     for ver in 6..10 {
-        bench.hub.on_event(wide(ver));
+        bench.hub.on_events([wide(ver)]);
     }
     assert!(vers(&session).is_empty());
     assert_eq!(bench.opened(&session, 1, 7), Some(Held::All));
@@ -290,7 +290,7 @@ fn of_too_much_that_came_while_one_opens_the_client_reads_the_rest() {
     let session = bench.session(1, &[CHAT]);
     bench.hub.begin_open(&session, CHAT);
     for ver in 6..500 {
-        bench.hub.on_event(wide(ver));
+        bench.hub.on_events([wide(ver)]);
     }
     assert_eq!(bench.opened(&session, 1, 5), Some(Held::NotAll));
     let vers = vers(&session);
@@ -302,12 +302,12 @@ fn of_too_much_that_came_while_one_opens_the_client_reads_the_rest() {
 fn the_list_says_what_is_followed() {
     let mut bench = Bench::new();
     let session = bench.session(1, &[CHAT]);
-    bench.hub.on_event(news(1, 2, "chat_added", 71));
-    bench.hub.on_event(news(1, 3, "chat_gone", CHAT));
+    bench.hub.on_events([news(1, 2, "chat_added", 71)]);
+    bench.hub.on_events([news(1, 3, "chat_gone", CHAT)]);
     assert_eq!(vers(&session), [2, 3]);
     assert_eq!(bench.hub.followed(1), [71]);
     assert_eq!(bench.wishes(), [Repair::Chat(71)]);
-    bench.hub.on_event(news(1, 5, "chat_added", 72));
+    bench.hub.on_events([news(1, 5, "chat_added", 72)]);
     assert_eq!(bench.wishes(), [Repair::User(1)]);
     assert!(vers(&session).is_empty());
     let number = bench.hub.ask_user(1).map(Ask::number);
@@ -323,7 +323,7 @@ fn a_history_that_changed_is_told_to_those_who_have_it_open() {
     let session = bench.session(1, &[CHAT]);
     bench.open(&session, 1, 5);
     vers(&session);
-    bench.hub.on_event(Event { log: LOG + 1, ..to(&[1], 3) });
+    bench.hub.on_events([Event { log: LOG + 1, ..to(&[1], 3) }]);
     assert!(vers(&session).is_empty());
     assert_eq!(bench.wishes(), [Repair::Chat(CHAT)]);
     assert!(matches!(bench.hub.ask_chat(CHAT), Some(Ask::Start { .. })));
@@ -356,8 +356,10 @@ fn a_payload_that_cannot_be_read_is_dropped() {
     let bench = Bench::new();
     let session = bench.session(1, &[CHAT]);
     let broken = |event: Event| Event { payload: bytes::Bytes::from_static(b"\xff"), ..event };
-    bench.hub.on_event(broken(news(1, 2, "chat_added", 71)));
-    bench.hub.on_event(broken(Event { kind: EventKind::SessionEnded.into(), ..news(1, 2, "", 1) }));
-    bench.hub.on_event(broken(membership(1, 5, None, &[1])));
+    bench.hub.on_events([broken(news(1, 2, "chat_added", 71))]);
+    bench
+        .hub
+        .on_events([broken(Event { kind: EventKind::SessionEnded.into(), ..news(1, 2, "", 1) })]);
+    bench.hub.on_events([broken(membership(1, 5, None, &[1]))]);
     assert!(vers(&session).is_empty());
 }

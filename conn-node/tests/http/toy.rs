@@ -188,7 +188,7 @@ impl Router for ToyRouter {
             NodeOp::Interest(_) | NodeOp::Presence(_) => {
                 done.finish(Ok(Answer::Registered(Registered {})));
             }
-            NodeOp::Signal(_) => {}
+            NodeOp::Signal(_) | NodeOp::Recalled(_) => {}
         }
     }
 

@@ -55,6 +55,31 @@ async fn a_gap_is_repaired_by_one_read_for_all_sessions() {
 }
 
 #[tokio::test]
+async fn a_router_is_told_when_an_event_went_to_sessions() {
+    let bench = Bench::start().await;
+    bench.world.chat(CHAT, &[5, 6]);
+    let mut clients = [bench.client(5).await, bench.client(5).await, bench.client(6).await];
+    // One comes from a router, one by a repair.
+    bench.world.lose(CHAT, 2);
+    let vers = [bench.world.say(CHAT, 6, "one"), bench.world.say(CHAT, 6, "two")];
+    for client in &mut clients {
+        assert_eq!(client.vers(2).await, vers);
+    }
+    for ver in vers {
+        let said = bench.world.ask(CHAT, ver);
+        assert!(!said.is_empty(), "each router is answered");
+        for recalled in said {
+            let said = recalled.said.expect("an answer");
+            let applied = said.applied.expect("remembered");
+            assert_eq!((recalled.number, said.answered, applied.sessions), (ver, true, 3));
+            assert!(said.since_ms <= applied.queued_ms);
+        }
+    }
+    let unknown = bench.world.ask(CHAT, 99);
+    assert!(unknown.iter().all(|one| one.said.as_ref().is_some_and(|one| one.applied.is_none())));
+}
+
+#[tokio::test]
 async fn events_out_of_order_come_out_in_order_without_a_read() {
     let bench = Bench::start().await;
     bench.world.chat(CHAT, &[5]);

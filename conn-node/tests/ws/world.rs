@@ -41,6 +41,8 @@ struct State {
     asked: HashMap<&'static str, u64>,
     /// (router, complete) as said by the node.
     pub said: Vec<(String, bool)>,
+    /// What it said of events it was asked about.
+    pub recalled: Vec<internal::Recalled>,
 }
 
 /// How the shard of all users does.
@@ -271,6 +273,15 @@ impl World {
         for sink in self.sinks() {
             sink.push(Push::Behind).expect("room");
         }
+    }
+
+    /// What the node says of an event.
+    pub fn ask(&self, chat: u64, ver: u64) -> Vec<internal::Recalled> {
+        for sink in self.sinks() {
+            let event = Some(internal::RecallRequest { entity: chat, ver });
+            sink.push(Push::Recall(internal::Recall { number: ver, event })).expect("room");
+        }
+        std::mem::take(&mut self.0.lock().recalled)
     }
 
     pub fn users_shard(&self, is: UsersShard) {

@@ -4,6 +4,7 @@
 mod bad_input;
 mod cluster;
 mod embedded;
+mod explain;
 mod operator;
 mod person;
 mod prometheus;

@@ -2,12 +2,12 @@
 //! `OperationsService`, in one process or over the network.
 
 use crate::internal::{
-    AddShardRequest, DrainShardRequest, GetThrottleRequest, ListChangesAnswer, ListChangesRequest,
-    ListMovesAnswer, ListMovesRequest, ListNodesAnswer, ListNodesRequest, ListShardsAnswer,
-    ListShardsRequest, ListSlotsAnswer, ListSlotsRequest, MoveInfo, PlanAnswer, PlanRequest,
-    RebalanceAnswer, RebalanceInfo, RebalanceRequest, RemoveShardRequest, ReweightShardRequest,
-    SetThrottleRequest, ShardChanged, ShowMoveAnswer, ShowMoveRequest, StopRebalanceRequest,
-    Throttle, WhereAnswer, WhereRequest, WishMoveRequest,
+    AddShardRequest, DrainShardRequest, ExplainAnswer, ExplainRequest, GetThrottleRequest,
+    ListChangesAnswer, ListChangesRequest, ListMovesAnswer, ListMovesRequest, ListNodesAnswer,
+    ListNodesRequest, ListShardsAnswer, ListShardsRequest, ListSlotsAnswer, ListSlotsRequest,
+    MoveInfo, PlanAnswer, PlanRequest, RebalanceAnswer, RebalanceInfo, RebalanceRequest,
+    RemoveShardRequest, ReweightShardRequest, SetThrottleRequest, ShardChanged, ShowMoveAnswer,
+    ShowMoveRequest, StopRebalanceRequest, Throttle, WhereAnswer, WhereRequest, WishMoveRequest,
 };
 use crate::refusal::Refusal;
 use async_trait::async_trait;
@@ -27,6 +27,10 @@ pub trait AdminApi: Send + Sync {
 
     /// The live routers, the shards' writers and the conn-nodes this router knows.
     async fn list_nodes(&self, request: ListNodesRequest) -> Result<ListNodesAnswer, Refusal>;
+
+    /// The stages of one message, without its body. NOT_FOUND if there is no such chat or message; what
+    /// a process did not say in time is missing, and the answer says so.
+    async fn explain(&self, request: ExplainRequest) -> Result<ExplainAnswer, Refusal>;
 }
 
 /// What an operator changes. Every change is one step in the catalog, made by whichever router is

@@ -65,6 +65,8 @@ pub enum NodeOp {
     Presence(internal::PresenceState),
     /// Not answered.
     Signal(Signal),
+    /// What was asked with `Push::Recall`. Not answered.
+    Recalled(internal::Recalled),
 }
 
 /// A router, as a conn-node sees it: one stream, opened with [`RouterConnect::open`].
@@ -85,6 +87,8 @@ pub enum Push {
     /// Events may be missing up to here. The first push of every stream.
     Behind,
     Routers(RouterList),
+    /// A question, answered with `NodeOp::Recalled`; lost like a signal.
+    Recall(internal::Recall),
 }
 
 /// A conn-node, as a router sees it.
@@ -116,10 +120,26 @@ pub trait ShardConnect: Send + Sync {
     fn open(&self, address: &str) -> Arc<dyn Shard>;
 }
 
-/// A router, as a conn-node's stream on the router's side: what `RouterConnect` leads to.
+/// A router, as others come to it.
+#[async_trait]
 pub trait RouterAccept: Send + Sync {
-    /// A node's new stream. Dropping the result ends it.
+    /// A node's new stream: what `RouterConnect` leads to. Dropping the result ends it.
     fn accept(&self, hello: NodeHello, sink: Arc<dyn NodeSink>) -> Arc<dyn Router>;
+
+    /// What this router, and the conn-nodes with a stream to it, remember of an event. Answers within
+    /// a second.
+    async fn recall(&self, event: internal::RecallRequest) -> internal::RouterRecalled;
+}
+
+/// How a router asks another.
+#[async_trait]
+pub trait RouterAsk: Send + Sync {
+    /// As [`RouterAccept::recall`]. UNAVAILABLE if nobody answers at the address in time.
+    async fn recall(
+        &self,
+        address: &str,
+        event: internal::RecallRequest,
+    ) -> Result<internal::RouterRecalled, Refusal>;
 }
 
 /// What a shard-node asks of any router: the catalog, and the way to other shards.

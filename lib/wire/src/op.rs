@@ -22,6 +22,7 @@ impl Op {
             | Op::GetHistory(_)
             | Op::ListMembers(_)
             | Op::GetChanges(_)
+            | Op::ExplainMessage(_)
             | Op::GetHeads(_)
             | Op::GetItems(_)
             | Op::GetUsers(_)

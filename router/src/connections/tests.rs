@@ -35,6 +35,7 @@ impl NodeSink for Sink {
             Push::Routers(list) => format!("routers {}", list.number),
             Push::Events(events) => format!("events {}", events.len()),
             Push::Signals(signals) => format!("signals {}", signals.len()),
+            Push::Recall(recall) => format!("recall {}", recall.number),
         });
         Ok(())
     }

@@ -6,4 +6,5 @@ mod fixture;
 mod moves;
 mod names;
 mod parts;
+mod recall;
 mod streams;

@@ -1,12 +1,14 @@
 //! What was committed becomes what memory says and what the bus gets.
 
 use super::Lane;
+use super::remembered::Commit;
 use super::staging::Sealed;
 use crate::entity::{Entity, ReadMarks};
 use crate::metrics::number;
 use crate::relay::queue::Committed;
 use crate::relay::records::records;
 use crate::store::{CursorRow, MessageRow, OutboxRow};
+use shardline_daemon::clock;
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -58,6 +60,14 @@ impl Lane {
         self.tracker.note(&writes.heads, &writes.cursors, self.fence.now());
         self.memory.senders.wrote(senders, self.position);
         self.outbox.deleted(&writes.delivered);
+        // Before the relay can say that it is on the bus.
+        self.remembered.committed(Commit {
+            position: self.position,
+            queued_ms: self.queued_ms,
+            committed_ms: clock::now_ms(),
+            entries: writes.journal.entries,
+            relayed_ms: None,
+        });
         let records = records(events, self.partitions);
         self.relay.push(Committed { position: self.position, records });
         writes.outbox

@@ -4,6 +4,7 @@ use crate::outbox::Outbox;
 use crate::refusals;
 use parking_lot::Mutex;
 use prost::Message as _;
+use shardline_daemon::clock;
 use shardline_domain::slot::Slot;
 use shardline_wire::call::Done;
 use shardline_wire::internal::{Call, CursorMark, call};
@@ -89,6 +90,12 @@ impl QueueError {
     }
 }
 
+/// A batch, and since when its first call waited: a wall clock, for people.
+pub(crate) struct Taken {
+    pub(crate) jobs: Vec<Job>,
+    pub(crate) since_ms: i64,
+}
+
 #[derive(Default)]
 pub(crate) struct Queue {
     waiting: Mutex<Waiting>,
@@ -99,6 +106,8 @@ pub(crate) struct Queue {
 struct Waiting {
     jobs: VecDeque<Job>,
     bytes: usize,
+    /// When the first of `jobs` came, as near as a batch can tell.
+    since_ms: i64,
     stalled: bool,
     closed: bool,
 }
@@ -126,6 +135,9 @@ impl Queue {
             return Err((job, error));
         }
         let was_empty = waiting.jobs.is_empty();
+        if was_empty {
+            waiting.since_ms = clock::now_ms();
+        }
         waiting.bytes += bytes;
         waiting.jobs.push_back(job);
         drop(waiting);
@@ -136,7 +148,7 @@ impl Queue {
     }
 
     /// What gathered, in order, up to both limits; at least one job if there is any.
-    pub(crate) fn take(&self, jobs_max: usize, bytes_max: usize) -> Vec<Job> {
+    pub(crate) fn take(&self, jobs_max: usize, bytes_max: usize) -> Taken {
         let mut waiting = self.waiting.lock();
         let mut taken = Vec::with_capacity(waiting.jobs.len().min(jobs_max));
         let mut bytes = 0;
@@ -150,7 +162,11 @@ impl Queue {
             waiting.bytes -= size;
             taken.extend(waiting.jobs.pop_front());
         }
-        taken
+        let since_ms = waiting.since_ms;
+        if !waiting.jobs.is_empty() {
+            waiting.since_ms = clock::now_ms();
+        }
+        Taken { jobs: taken, since_ms }
     }
 
     /// From now on nothing is taken; what waits is given back.
@@ -216,12 +232,12 @@ mod tests {
         for bytes in [10, 2_000, 30, 40] {
             assert!(queue.push(send(bytes)).is_ok());
         }
-        assert_eq!(sizes(&queue.take(10, 1_000)), [10]);
+        assert_eq!(sizes(&queue.take(10, 1_000).jobs), [10]);
         // Larger than the limit, but alone.
-        assert_eq!(sizes(&queue.take(10, 1_000)), [2_000]);
-        assert_eq!(sizes(&queue.take(1, 1_000)), [30]);
-        assert_eq!(sizes(&queue.take(10, 1_000)), [40]);
-        assert_eq!(queue.take(10, 1_000).len(), 0);
+        assert_eq!(sizes(&queue.take(10, 1_000).jobs), [2_000]);
+        assert_eq!(sizes(&queue.take(1, 1_000).jobs), [30]);
+        assert_eq!(sizes(&queue.take(10, 1_000).jobs), [40]);
+        assert_eq!(queue.take(10, 1_000).jobs.len(), 0);
     }
 
     #[test]

@@ -88,6 +88,9 @@ impl Serving {
         let serving = Arc::clone(self);
         self.tasks.run("read", async move {
             let outcome = match serving.admit_read(call).await {
+                Ok(Call { entity, op: Some(call::Op::ExplainMessage(asked)), .. }) => {
+                    serving.explain(entity, &asked).await.map(Answer::MessageExplained)
+                }
                 Ok(call) => serving.reader.read(call).await,
                 Err(refusal) => Err(refusal),
             };

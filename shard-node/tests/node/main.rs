@@ -3,6 +3,7 @@
 mod bus;
 mod catalog;
 mod chats;
+mod explain;
 mod faults;
 mod members;
 mod node;

@@ -4,6 +4,7 @@ mod values;
 
 use clap::{Args, Parser, Subcommand};
 use clap_complete::Shell;
+use shardline_domain::id::ChatId;
 use std::path::PathBuf;
 use std::time::Duration;
 pub(crate) use values::{Rate, Target};
@@ -114,6 +115,14 @@ pub(crate) enum Command {
     Where {
         /// A chat's or user's id, or @NAME.
         target: Target,
+    },
+    /// The stages of one message: accepted, committed, relayed, dispatched, pushed, read.
+    Explain {
+        /// The chat's id.
+        chat: ChatId,
+        /// The message's number in it.
+        #[arg(value_parser = clap::value_parser!(u64).range(1..))]
+        seq: u64,
     },
     /// The processes that run.
     Nodes,

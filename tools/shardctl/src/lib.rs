@@ -18,7 +18,7 @@ use clap::{CommandFactory, Parser, error::ErrorKind};
 use cli::{Cli, Command, ShardCommand};
 use serde_json::Value;
 use shardline_wire::internal::{
-    ListNodesRequest, ListShardsRequest, ListSlotsRequest, WhereRequest,
+    ExplainRequest, ListNodesRequest, ListShardsRequest, ListSlotsRequest, WhereRequest,
 };
 use std::ffi::OsString;
 use std::io::{self, Write};
@@ -116,6 +116,12 @@ async fn answer(cli: &Cli, desk: &mut Desk<'_>) -> Result<u8, AskError> {
             let request = WhereRequest { entity: target.entity(), name: target.name() };
             let call = async |mut to: ask::Questions, request| to.r#where(request).await;
             show::place(&router.ask(request, call).await?)
+        }
+        Command::Explain { chat, seq } => {
+            let router = Router::reach(cli).await?;
+            let request = ExplainRequest { chat: chat.get(), seq: *seq };
+            let call = async |mut to: ask::Questions, request| to.explain(request).await;
+            show::explained(&router.ask(request, call).await?)
         }
         Command::Nodes => {
             let router = Router::reach(cli).await?;

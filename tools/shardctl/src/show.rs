@@ -2,6 +2,7 @@
 
 mod capacity;
 mod checks;
+mod explain;
 mod operations;
 mod ranges;
 mod table;
@@ -17,6 +18,7 @@ use table::{Align, table};
 
 pub(crate) use capacity::capacity;
 pub(crate) use checks::*;
+pub(crate) use explain::explained;
 pub(crate) use operations::*;
 pub(crate) use totals::Totals;
 

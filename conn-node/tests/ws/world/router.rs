@@ -104,6 +104,7 @@ impl Router for FakeRouter {
                     sink.push(Push::Signals(vec![signal.clone()])).expect("room");
                 }
             }
+            NodeOp::Recalled(recalled) => self.world.0.lock().recalled.push(recalled.clone()),
         }
         done.finish(Ok(Answer::Registered(internal::Registered {})));
     }

@@ -5,8 +5,8 @@ use super::trust::Trust;
 use crate::admin::AdminApi;
 use crate::internal::admin_service_server::{AdminService, AdminServiceServer};
 use crate::internal::{
-    ListNodesAnswer, ListNodesRequest, ListShardsAnswer, ListShardsRequest, ListSlotsAnswer,
-    ListSlotsRequest, WhereAnswer, WhereRequest,
+    ExplainAnswer, ExplainRequest, ListNodesAnswer, ListNodesRequest, ListShardsAnswer,
+    ListShardsRequest, ListSlotsAnswer, ListSlotsRequest, WhereAnswer, WhereRequest,
 };
 use crate::refusal::{Code, Refusal};
 use std::sync::Arc;
@@ -72,5 +72,12 @@ impl AdminService for AdminServer {
         request: Request<ListNodesRequest>,
     ) -> Result<Response<ListNodesAnswer>, Status> {
         answer(self.admin.list_nodes(request.into_inner()).await)
+    }
+
+    async fn explain(
+        &self,
+        request: Request<ExplainRequest>,
+    ) -> Result<Response<ExplainAnswer>, Status> {
+        answer(self.admin.explain(request.into_inner()).await)
     }
 }

@@ -4,19 +4,26 @@ use super::MESSAGE_BYTES_MAX;
 use super::keeper::{Line, Load, Peer};
 use super::pending::Pending;
 use super::trust::Trust;
-use crate::call::{Done, NodeOp, NodeSink, Push, Router, RouterConnect};
+use crate::call::{Done, NodeOp, NodeSink, Push, Router, RouterAsk, RouterConnect};
 use crate::internal::router_service_client::RouterServiceClient;
 use crate::internal::{
-    FromRouter, NodeHello, NodeRequest, Registered, RouterInfo, ToRouter, node_request, reply,
+    FromRouter, NodeHello, NodeRequest, RecallRequest, Registered, RouterInfo, RouterRecalled,
+    ToRouter, node_request, reply,
 };
+use crate::refusal::{Code, Refusal};
+use async_trait::async_trait;
 use prost::Message as _;
 use shardline_domain::limits::CALL_TIME_MAX;
 use std::ops::ControlFlow;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Status, Streaming};
 
-/// Opens streams to routers.
+/// Beyond what a router takes to ask its conn-nodes.
+const RECALL_TIME_MAX: Duration = Duration::from_secs(2);
+
+/// Opens streams to routers, and asks them.
 #[derive(Clone, Debug)]
 pub struct RouterLinks {
     trust: Trust,
@@ -41,6 +48,26 @@ impl RouterConnect for RouterLinks {
     }
 }
 
+#[async_trait]
+impl RouterAsk for RouterLinks {
+    async fn recall(&self, address: &str, event: RecallRequest) -> Result<RouterRecalled, Refusal> {
+        // A connection of its own: operators ask seldom.
+        let ask = async {
+            let mut client = RouterServiceClient::new(self.trust.connect(address).await?)
+                .max_decoding_message_size(MESSAGE_BYTES_MAX);
+            let mut request = Request::new(event);
+            self.trust.put_on(&mut request);
+            Ok::<_, Status>(client.recall(request).await?.into_inner())
+        };
+        let silent = |why: &str| Refusal::new(Code::Unavailable, why);
+        match tokio::time::timeout(RECALL_TIME_MAX, ask).await {
+            Ok(Ok(recalled)) => Ok(recalled),
+            Ok(Err(status)) => Err(silent(status.message())),
+            Err(_) => Err(silent("it did not answer in time")),
+        }
+    }
+}
+
 struct RouterLink(Line<RouterPeer>);
 
 impl Router for RouterLink {
@@ -53,11 +80,10 @@ impl Router for RouterLink {
             NodeOp::Interest(interest) => (node_request::Op::Interest(interest), true),
             NodeOp::Presence(presence) => (node_request::Op::Presence(presence), true),
             NodeOp::Signal(signal) => {
-                // Signals may be lost and are not answered.
-                let request = NodeRequest { id: 0, op: Some(node_request::Op::Signal(signal)) };
-                let size = request.encoded_len();
-                self.0.tell(request, size);
-                return done.finish(Ok(reply::Answer::Registered(Registered {})));
+                return self.tell(node_request::Op::Signal(signal), done);
+            }
+            NodeOp::Recalled(recalled) => {
+                return self.tell(node_request::Op::Recalled(recalled), done);
             }
         };
         let request = NodeRequest { id: 0, op: Some(op) };
@@ -67,6 +93,16 @@ impl Router for RouterLink {
 
     fn is_connected(&self) -> bool {
         self.0.is_connected()
+    }
+}
+
+impl RouterLink {
+    /// What may be lost and is not answered.
+    fn tell(&self, op: node_request::Op, done: Done) {
+        let request = NodeRequest { id: 0, op: Some(op) };
+        let size = request.encoded_len();
+        self.0.tell(request, size);
+        done.finish(Ok(reply::Answer::Registered(Registered {})));
     }
 }
 
@@ -110,6 +146,10 @@ impl Peer for RouterPeer {
 
     fn take(&self, incoming: FromRouter, pending: &Pending) -> ControlFlow<()> {
         pending.finish(incoming.replies);
+        for recall in incoming.recalls {
+            // Whoever asks knows that nothing may come.
+            let _ = self.sink.push(Push::Recall(recall));
+        }
         let pushes = [
             incoming.behind.then_some(Push::Behind),
             incoming.routers.map(Push::Routers),

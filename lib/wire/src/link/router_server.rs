@@ -6,7 +6,7 @@ use super::trust::Trust;
 use super::{BATCHES_IN_FLIGHT, MESSAGE_BYTES_MAX};
 use crate::call::{Done, Full, NodeOp, NodeSink, Push, Router, RouterAccept};
 use crate::internal::router_service_server::{RouterService, RouterServiceServer};
-use crate::internal::{FromRouter, ToRouter, node_request};
+use crate::internal::{FromRouter, RecallRequest, RouterRecalled, ToRouter, node_request};
 use prost::Message as _;
 use shardline_domain::limits::PUSH_QUEUE_BYTES_MAX;
 use std::sync::Arc;
@@ -83,6 +83,13 @@ impl RouterService for RouterServer {
         });
         Ok(Response::new(ReceiverStream::new(outgoing)))
     }
+
+    async fn recall(
+        &self,
+        request: Request<RecallRequest>,
+    ) -> Result<Response<RouterRecalled>, Status> {
+        Ok(Response::new(self.router.recall(request.into_inner()).await))
+    }
 }
 
 async fn read(router: &dyn Router, mut incoming: Streaming<ToRouter>, answers: &Arc<Answers>) {
@@ -97,6 +104,10 @@ async fn read(router: &dyn Router, mut incoming: Streaming<ToRouter>, answers: &
                 Some(node_request::Op::Presence(presence)) => (NodeOp::Presence(presence), true),
                 Some(node_request::Op::Signal(signal)) => {
                     router.submit(NodeOp::Signal(signal), Done::new(drop));
+                    continue;
+                }
+                Some(node_request::Op::Recalled(recalled)) => {
+                    router.submit(NodeOp::Recalled(recalled), Done::new(drop));
                     continue;
                 }
                 None => continue,
@@ -116,6 +127,7 @@ fn join(pushes: Vec<Push>) -> FromRouter {
             Push::Signals(signals) => joined.signals.extend(signals),
             Push::Behind => joined.behind = true,
             Push::Routers(routers) => joined.routers = Some(routers),
+            Push::Recall(recall) => joined.recalls.push(recall),
         }
     }
     joined
@@ -127,6 +139,7 @@ fn size(push: &Push) -> usize {
         Push::Events(events) => sizes(events),
         Push::Signals(signals) => sizes(signals),
         Push::Routers(routers) => routers.encoded_len(),
+        Push::Recall(recall) => recall.encoded_len(),
         Push::Behind => 0,
     };
     size_of::<Push>() + own

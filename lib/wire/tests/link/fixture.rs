@@ -1,9 +1,12 @@
 //! A shard that echoes, a router that registers, and their servers.
 
+use async_trait::async_trait;
 use shardline_wire::call::{
     Done, Full, NodeOp, NodeSink, Outcome, Push, Router, RouterAccept, Shard, wait,
 };
-use shardline_wire::internal::{Call, Changed, NodeHello, Registered, reply::Answer};
+use shardline_wire::internal::{
+    Call, Changed, NodeHello, RecallRequest, Registered, RouterRecalled, reply::Answer,
+};
 use shardline_wire::link::{RouterServer, Secret, ShardServer, Trust};
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
@@ -102,11 +105,17 @@ impl Router for Registering {
     }
 }
 
+#[async_trait]
 impl RouterAccept for Registrar {
     fn accept(&self, hello: NodeHello, sink: Arc<dyn NodeSink>) -> Arc<dyn Router> {
         assert_eq!(hello.node, "conn-1");
         self.sinks.lock().expect("no panic holds it").push(sink);
         Arc::new(Registering)
+    }
+
+    async fn recall(&self, event: RecallRequest) -> RouterRecalled {
+        let router = format!("asked of {} at {}", event.entity, event.ver);
+        RouterRecalled { router, ..RouterRecalled::default() }
     }
 }
 
@@ -123,6 +132,7 @@ impl NodeSink for Told {
             Push::Signals(_) => "signals".to_owned(),
             Push::Behind => "behind".to_owned(),
             Push::Routers(list) => format!("routers {}", list.number),
+            Push::Recall(recall) => format!("recall {}", recall.number),
         };
         self.0.try_send(text).map_err(|_| Full)
     }

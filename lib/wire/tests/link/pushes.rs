@@ -2,12 +2,14 @@
 
 use crate::fixture::{LIMIT, Registrar, Told, serve_router, trust};
 use shardline_domain::limits::PUSH_QUEUE_BYTES_MAX;
-use shardline_wire::call::{Done, Full, NodeOp, Push, RouterConnect, wait};
+use shardline_wire::call::{Done, Full, NodeOp, Push, RouterAsk, RouterConnect, wait};
 use shardline_wire::internal::router_service_client::RouterServiceClient;
 use shardline_wire::internal::{
-    Event, FromRouter, NodeHello, Registered, RouterInfo, RouterList, ToRouter, reply::Answer,
+    Event, FromRouter, NodeHello, Recall, RecallRequest, Registered, RouterInfo, RouterList,
+    ToRouter, reply::Answer,
 };
 use shardline_wire::link::RouterLinks;
+use shardline_wire::refusal::Code;
 use std::sync::Arc;
 use std::time::Duration;
 use tonic::transport::Endpoint;
@@ -45,6 +47,23 @@ async fn a_node_gets_answers_and_pushes_on_one_stream() {
     assert_eq!(pushes.recv().await.as_deref(), Some("routers 3"));
     assert_eq!(sink.push(Push::Events(vec![event(1), event(2)])), Ok(()));
     assert_eq!(pushes.recv().await.as_deref(), Some("events 1,2"));
+    let event = Some(RecallRequest { entity: 7, ver: 2 });
+    assert_eq!(sink.push(Push::Recall(Recall { number: 4, event })), Ok(()));
+    assert_eq!(pushes.recv().await.as_deref(), Some("recall 4"));
+}
+
+#[tokio::test]
+async fn a_router_is_asked_what_it_remembers_and_one_that_is_gone_is_told_so() {
+    let address = serve_router(Arc::new(Registrar::default())).await;
+    let event = RecallRequest { entity: 7, ver: 9 };
+    let recalled = RouterLinks::new(trust("s")).recall(&address, event).await;
+    assert_eq!(recalled.map(|recalled| recalled.router).as_deref(), Ok("asked of 7 at 9"));
+    for (secret, address) in
+        [("other", address.as_str()), ("s", "127.0.0.1:1"), ("s", "no address")]
+    {
+        let refused = RouterLinks::new(trust(secret)).recall(address, event).await;
+        assert_eq!(refused.expect_err(address).code(), Code::Unavailable);
+    }
 }
 
 /// A conn-node's stream that is read only when the test says so.

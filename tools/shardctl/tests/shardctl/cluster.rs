@@ -6,8 +6,10 @@ use async_trait::async_trait;
 use shardctl::Desk;
 use shardline_wire::admin::AdminApi;
 use shardline_wire::internal::{
-    LanePosition, ListNodesAnswer, ListNodesRequest, ListShardsAnswer, ListShardsRequest,
-    ListSlotsAnswer, ListSlotsRequest, NodeInfo, ShardInfo, SlotEntry, WhereAnswer, WhereRequest,
+    AppliedSeen, CommitSeen, DispatchSeen, ExplainAnswer, ExplainRequest, LanePosition,
+    ListNodesAnswer, ListNodesRequest, ListShardsAnswer, ListShardsRequest, ListSlotsAnswer,
+    ListSlotsRequest, MessageExplained, NamedUser, NodeInfo, NodeRecalled, RelayState,
+    RouterRecalled, ShardInfo, SlotEntry, WhereAnswer, WhereRequest,
 };
 use shardline_wire::link::{AdminServer, CheckServer, OperationsServer, Secret, Trust};
 use shardline_wire::refusal::{Code, Refusal};
@@ -77,6 +79,98 @@ impl AdminApi for Cluster {
             detail: "coordinator, term 3".to_owned(),
         };
         Ok(ListNodesAnswer { nodes: vec![router] })
+    }
+
+    async fn explain(&self, request: ExplainRequest) -> Result<ExplainAnswer, Refusal> {
+        match request.seq {
+            3 => Ok(seen(request.chat)),
+            4 => Ok(forgotten(request.chat)),
+            _ => Err(Refusal::new(Code::NotFound, "chat 77 has no message 9, its newest is 4")),
+        }
+    }
+}
+
+const SENT_AT_MS: i64 = 951_782_400_000;
+
+/// Everybody remembers it.
+fn seen(chat: u64) -> ExplainAnswer {
+    let message = MessageExplained {
+        chat,
+        seq: 3,
+        ver: 5,
+        changed_ver: 5,
+        sender: 8,
+        sent_at_ms: SENT_AT_MS,
+        head_seq: 4,
+        head_ver: 6,
+        log: 1,
+        slot: 12,
+        shard: 1,
+        epoch: 2,
+        node: "shard-node-1".to_owned(),
+        durability: "fsync".to_owned(),
+        committed: 21,
+        relayed: 20,
+        relay: RelayState::OnTheBus.into(),
+        position: Some(20),
+        commit: Some(CommitSeen {
+            queued_ms: SENT_AT_MS - 1,
+            committed_ms: SENT_AT_MS + 4,
+            relayed_ms: Some(SENT_AT_MS + 5),
+            entities: 2,
+        }),
+        members: 3,
+        read_count: 2,
+        read_by: vec![8, 9],
+        ..MessageExplained::default()
+    };
+    let dispatch = DispatchSeen {
+        taken_ms: SENT_AT_MS + 6,
+        dispatched_ms: SENT_AT_MS + 7,
+        events: 4,
+        nodes: vec!["conn-1".to_owned()],
+        full: vec!["conn-2".to_owned()],
+    };
+    let applied = Some(AppliedSeen { queued_ms: SENT_AT_MS + 8, sessions: 2 });
+    let node = |node: &str, answered, applied| NodeRecalled {
+        node: node.to_owned(),
+        answered,
+        since_ms: 1,
+        applied,
+    };
+    let router = RouterRecalled {
+        router: "router-2".to_owned(),
+        since_ms: 1,
+        dispatch: Some(dispatch),
+        nodes: vec![node("conn-1", true, applied), node("conn-2", false, None)],
+    };
+    let names = vec![NamedUser { user: 8, name: "ann".to_owned() }];
+    ExplainAnswer {
+        message: Some(message),
+        partition: 3,
+        router: Some(router),
+        router_silent: String::new(),
+        names,
+    }
+}
+
+/// Nobody does, and the router does not answer.
+fn forgotten(chat: u64) -> ExplainAnswer {
+    let seen = seen(chat);
+    let message = MessageExplained {
+        commit: None,
+        position: None,
+        deleted: true,
+        changed_ver: 6,
+        ..seen.message.unwrap_or_default()
+    };
+    let silent = "router-2 did not answer: it did not answer in time".to_owned();
+    ExplainAnswer {
+        message: Some(message),
+        router: None,
+        router_silent: silent,
+        names: Vec::new(),
+        ..seen
     }
 }
 
