@@ -231,7 +231,7 @@ add_shard() {
 
 add_standby() {
     local shard=$1 name=standby-$1
-    is_shard_number "$shard" && [[ " ${NAMES[*]} " == *" shard-node-$shard "* ]] || fail "there is no shard '$shard'"
+    [[ " ${NAMES[*]} " == *" shard-node-$shard "* ]] || fail "there is no shard '$shard'"
     if ! has_standby "$name"; then
         echo "$shard" >>"$STANDBYS"
         eval "${name}_patience() { echo 30; }"

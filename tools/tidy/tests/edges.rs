@@ -58,6 +58,18 @@ const EDGES: &[(&str, &[&str], &[&str])] = &[
         &["shardline-client", "shardline-domain", "shardline-wire", "shardline-history"],
         &["tonic"],
     ),
+    // It looks at the catalog's rows from outside, so it has the driver.
+    (
+        "shardline-faults",
+        &[
+            "shardline-client",
+            "shardline-domain",
+            "shardline-history",
+            "shardline-load",
+            "shardline-wire",
+        ],
+        &["rusqlite"],
+    ),
     ("shardline-history", &[], &["tokio"]),
     ("shardline-tidy", &[], &[]),
 ];

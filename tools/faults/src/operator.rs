@@ -1,0 +1,162 @@
+//! The operator's questions and changes, asked of whichever router answers.
+
+use crate::cluster::Cluster;
+use anyhow::{Context, Result, bail};
+use shardline_wire::internal::admin_service_client::AdminServiceClient;
+use shardline_wire::internal::operations_service_client::OperationsServiceClient;
+use shardline_wire::internal::{
+    ListMovesAnswer, ListMovesRequest, ListShardsRequest, ListSlotsRequest, PlanAnswer,
+    PlanRequest, RebalanceRequest, RemoveShardRequest, ReweightShardRequest, ShardInfo,
+    ShowMoveAnswer, ShowMoveRequest, WishMoveRequest,
+};
+use shardline_wire::link::Trust;
+use std::collections::BTreeSet;
+use std::future::Future;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+use tokio::time::{Instant, sleep, timeout};
+use tonic::transport::Channel;
+use tonic::{Code, Request, Response, Status};
+
+const ANSWER_TIME_MAX: Duration = Duration::from_secs(2);
+/// Faults take routers and the catalog away for a while.
+const PATIENCE: Duration = Duration::from_secs(45);
+const PAUSE: Duration = Duration::from_millis(100);
+const BY: &str = "faults";
+
+pub(crate) struct Operator {
+    routers: Vec<Channel>,
+    preferred: AtomicUsize,
+    trust: Trust,
+}
+
+type Operations = OperationsServiceClient<Channel>;
+
+impl Operator {
+    pub(crate) fn new(cluster: &Cluster) -> Result<Operator> {
+        let trust = Trust::parse(&cluster.secret()?, None).context("the cluster's secret")?;
+        let addresses = cluster.addresses(&["router-1", "router-2"])?;
+        let connect = |address: &String| Ok(trust.endpoint(address)?.connect_lazy());
+        let routers = addresses.iter().map(connect).collect::<Result<_>>()?;
+        Ok(Operator { routers, preferred: AtomicUsize::new(0), trust })
+    }
+
+    pub(crate) async fn shards(&self) -> Result<Vec<ShardInfo>> {
+        let ask = async move |channel: Channel, request: Request<_>| {
+            AdminServiceClient::new(channel).list_shards(request).await
+        };
+        Ok(self.ask(ListShardsRequest {}, ask).await?.shards)
+    }
+
+    /// The slots a shard has.
+    pub(crate) async fn slots(&self, shard: u32) -> Result<BTreeSet<u16>> {
+        let request = ListSlotsRequest { shard: Some(shard) };
+        let ask = async move |channel: Channel, request: Request<_>| {
+            AdminServiceClient::new(channel).list_slots(request).await
+        };
+        let rows = self.ask(request, ask).await?.slots;
+        Ok(rows.iter().filter_map(|row| u16::try_from(row.slot).ok()).collect())
+    }
+
+    /// With a rebalance's number: its moves alone.
+    pub(crate) async fn moves(&self, rebalance: Option<u64>) -> Result<ListMovesAnswer> {
+        let request = ListMovesRequest { all: true, rebalance };
+        let ask = async move |channel: Channel, request: Request<_>| {
+            Operations::new(channel).list_moves(request).await
+        };
+        Ok(self.ask(request, ask).await?)
+    }
+
+    pub(crate) async fn show(&self, id: u64) -> Result<ShowMoveAnswer> {
+        let request = ShowMoveRequest { r#move: id };
+        let ask = async move |channel: Channel, request: Request<_>| {
+            Operations::new(channel).show_move(request).await
+        };
+        Ok(self.ask(request, ask).await?)
+    }
+
+    pub(crate) async fn reweight(&self, shard: u32, weight: u32) -> Result<()> {
+        let request = ReweightShardRequest { shard, weight, by: BY.to_owned() };
+        let ask = async move |channel: Channel, request: Request<_>| {
+            Operations::new(channel).reweight_shard(request).await
+        };
+        Ok(self.ask(request, ask).await.map(drop)?)
+    }
+
+    pub(crate) async fn plan(&self) -> Result<PlanAnswer> {
+        let request = PlanRequest { window_ms: Some(0) };
+        let ask = async move |channel: Channel, request: Request<_>| {
+            Operations::new(channel).plan(request).await
+        };
+        Ok(self.ask(request, ask).await?)
+    }
+
+    /// Begins one without windows; its number.
+    pub(crate) async fn rebalance(&self) -> Result<u64> {
+        let by = BY.to_owned();
+        let request = RebalanceRequest { window_ms: Some(0), digest: String::new(), by };
+        let ask = async move |channel: Channel, request: Request<_>| {
+            Operations::new(channel).rebalance(request).await
+        };
+        let begun = self.ask(request, ask).await?;
+        Ok(begun.rebalance.context("there is nothing to move")?.rebalance)
+    }
+
+    pub(crate) async fn abort(&self, id: u64) -> Result<()> {
+        let wish = "abort".to_owned();
+        let request = WishMoveRequest { r#move: id, wish, by: BY.to_owned() };
+        let ask = async move |channel: Channel, request: Request<_>| {
+            Operations::new(channel).wish_move(request).await
+        };
+        Ok(self.ask(request, ask).await.map(drop)?)
+    }
+
+    /// Why the shard is not removed. An error if it is.
+    pub(crate) async fn refusal_to_remove(&self, shard: u32) -> Result<String> {
+        let request = RemoveShardRequest { shard, by: BY.to_owned() };
+        let ask = async move |channel: Channel, request: Request<_>| {
+            Operations::new(channel).remove_shard(request).await
+        };
+        match self.ask(request, ask).await {
+            Err(status) if status.code() == Code::FailedPrecondition => {
+                Ok(status.message().to_owned())
+            }
+            Err(status) => bail!("removing shard {shard}: {status}"),
+            Ok(_) => bail!("shard {shard} was removed although it holds slots"),
+        }
+    }
+
+    /// Repeats what may pass. All of it may be asked twice.
+    async fn ask<Q, A, F>(
+        &self,
+        question: Q,
+        call: impl Fn(Channel, Request<Q>) -> F,
+    ) -> Result<A, Status>
+    where
+        Q: Clone,
+        F: Future<Output = Result<Response<A>, Status>>,
+    {
+        let until = Instant::now() + PATIENCE;
+        loop {
+            let index = self.preferred.load(Ordering::Relaxed) % self.routers.len();
+            let mut request = Request::new(question.clone());
+            request.set_timeout(ANSWER_TIME_MAX);
+            self.trust.put_on(&mut request);
+            let answer = timeout(ANSWER_TIME_MAX, call(self.routers[index].clone(), request)).await;
+            let status = match answer {
+                Ok(Ok(answer)) => return Ok(answer.into_inner()),
+                Ok(Err(status)) => status,
+                Err(_) => Status::deadline_exceeded("no answer in time"),
+            };
+            let passes = matches!(
+                status.code(),
+                Code::Unavailable | Code::DeadlineExceeded | Code::Cancelled | Code::Unknown
+            );
+            if !passes || until <= Instant::now() {
+                return Err(status);
+            }
+            self.preferred.store(index + 1, Ordering::Relaxed);
+            sleep(PAUSE).await;
+        }
+    }
+}
