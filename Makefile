@@ -5,8 +5,8 @@ help: ## what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
 
 run: ## the whole system in one process on 127.0.0.1:8080, data in ./data
-	cargo build --release --locked -p shardline-embedded -p shardline-talk -p shardctl
-	target/release/shardline
+	cargo build --profile quick --locked -p shardline-embedded -p shardline-talk -p shardctl
+	target/quick/shardline
 
 cluster: ## the real cluster as local processes; DB=mysql (default) or mariadb
 	deploy/local/cluster.sh start
