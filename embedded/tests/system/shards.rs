@@ -31,7 +31,11 @@ async fn a_shard_comes_and_goes_while_people_talk_also_through_a_restart() {
     let operating = async {
         sleep(Duration::from_millis(300)).await;
         let operator = running.operator.clone();
-        let joined = operator.done(&["shard", "add", "shard-2"]).await;
+        // A small part for the new one: what counts is that some move.
+        for shard in ["0", "1"] {
+            operator.done(&["shard", "reweight", shard, "10"]).await;
+        }
+        let joined = operator.done(&["shard", "add", "shard-2", "--weight", "1"]).await;
         assert_eq!((&joined["shard"], &joined["state"]), (&2.into(), &"joining".into()));
         operator.until_active(2).await;
         assert!(data.path().join("shard-2.sqlite").exists());
@@ -43,7 +47,7 @@ async fn a_shard_comes_and_goes_while_people_talk_also_through_a_restart() {
         // Unless it ended in the moment between.
         operator.run(&["rebalance", "watch"]).await;
         let slots = operator.shard(2).await.expect("it is there")["slots"].as_u64();
-        assert!(slots.is_some_and(|slots| 5_461 <= slots), "{slots:?}");
+        assert!(slots.is_some_and(|slots| 780 <= slots), "{slots:?}");
 
         operator.done(&["shard", "drain", "2"]).await;
         operator.refused(&["shard", "remove", "2"], "slots").await;
