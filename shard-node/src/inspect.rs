@@ -1,5 +1,5 @@
 //! What a router reads of this shard to check the cluster, or to make a lost catalog anew. Plain reads of
-//! the database, whether or not this process writes it; nothing is kept.
+//! the database, whether or not this process writes it; nothing is kept here.
 
 mod look;
 mod scan;
@@ -8,6 +8,7 @@ pub(crate) use look::look;
 pub(crate) use scan::scan;
 
 use crate::config::Config;
+use crate::serving::Serving;
 use crate::slots::rows::to_rule;
 use crate::store::{EntityRow, HeadRow, ListRow, MemberRow, SlotRow, Store, StoreError};
 use shardline_daemon::clock;
@@ -18,6 +19,7 @@ use shardline_domain::slot::{SLOTS, Slot};
 use shardline_wire::internal::{
     EntityFacts, FactAbout, ShardLane, ShardSlot, SurveyAnswer, SurveyRequest,
 };
+use std::sync::Arc;
 
 /// Slot rows in one answer.
 const SURVEYED: usize = 4_096;
@@ -62,20 +64,34 @@ fn shard_slot(row: &SlotRow) -> ShardSlot {
     }
 }
 
-/// What the shard has to do with each slot, as its rows say.
-struct Holdings(Vec<SlotRow>);
+/// Where a check reads: the database, and who writes it, if this process does.
+pub(crate) struct Ground<'a> {
+    pub(crate) store: &'a dyn Store,
+    pub(crate) serving: Option<Arc<Serving>>,
+}
 
-impl Holdings {
-    async fn read(store: &dyn Store) -> Result<Holdings, StoreError> {
+impl Ground<'_> {
+    /// The writer has all slot rows in memory, and shows there what it wrote before anything follows from
+    /// it; a page of a check need not read them.
+    async fn holdings(&self) -> Result<Holdings, StoreError> {
+        let rows = match &self.serving {
+            Some(serving) => serving.slot_rows(),
+            None => self.store.slots().await?,
+        };
         let mut all: Vec<SlotRow> = (0..SLOTS).map(SlotRow::none).collect();
-        for row in store.slots().await? {
+        for row in rows {
             if let Some(known) = all.get_mut(usize::from(row.slot)) {
                 *known = row;
             }
         }
         Ok(Holdings(all))
     }
+}
 
+/// What the shard has to do with each slot, as its rows say.
+struct Holdings(Vec<SlotRow>);
+
+impl Holdings {
     fn row(&self, slot: Slot) -> SlotRow {
         self.0[usize::from(slot.get())]
     }

@@ -140,6 +140,10 @@ impl ShardNode {
         let mover = serving.as_ref().map(|serving| Arc::clone(&serving.mover));
         mover.ok_or_else(|| Refusal::try_again("the shard has no writer here", 200))
     }
+
+    fn inspected(&self) -> inspect::Ground<'_> {
+        inspect::Ground { store: &*self.store, serving: self.serving.load_full() }
+    }
 }
 
 #[async_trait]
@@ -179,12 +183,12 @@ impl Inspect for ShardNode {
     }
 
     async fn scan(&self, request: ScanRequest) -> Result<ScanAnswer, Refusal> {
-        let scan = inspect::scan(&*self.store, &request).await;
+        let scan = inspect::scan(&self.inspected(), &request).await;
         scan.map_err(|error| refusals::store(&error))
     }
 
     async fn look(&self, request: LookRequest) -> Result<LookAnswer, Refusal> {
-        inspect::look(&*self.store, &request).await
+        inspect::look(&self.inspected(), &request).await
     }
 
     async fn ask_catalog(&self) -> Result<(), Refusal> {

@@ -23,9 +23,10 @@ use crate::relay::Relay;
 use crate::relay::queue::RelayQueue;
 use crate::restore::{Loss, renew};
 use crate::slots::{Inside, Slots};
-use crate::store::{LanePositions, Store, StoreError, Writer};
+use crate::store::{LanePositions, SlotRow, Store, StoreError, Writer};
 use shardline_backends::bus::Bus;
 use shardline_daemon::lifecycle::Lifecycle;
+use shardline_domain::slot::Slot;
 use shardline_wire::call::Catalog;
 use shardline_wire::internal::LanePosition;
 use shardline_wire::moves::MovesConnect;
@@ -226,6 +227,12 @@ impl Serving {
             tasks,
             relay_tasks,
         }))
+    }
+
+    /// The rows of all slots that this shard ever had to do with.
+    pub(crate) fn slot_rows(&self) -> Vec<SlotRow> {
+        let gate = self.slots.gate.read();
+        Slot::all().filter_map(|slot| gate.row(slot)).collect()
     }
 
     /// What the catalog says of all slots that are ours.

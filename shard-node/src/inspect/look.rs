@@ -1,7 +1,7 @@
 //! The other side of what a check found on another shard: entities, members and list rows by their keys.
 //! Of slots that are not this shard's, nothing is said.
 
-use super::{Holdings, age_ms, ended, entity_facts, of_chat, of_user};
+use super::{Ground, age_ms, ended, entity_facts, of_chat, of_user};
 use crate::refusals;
 use crate::store::{EntityRow, HeadRow, Store, StoreError};
 use shardline_domain::check::tables::Holding;
@@ -17,7 +17,10 @@ use std::collections::{BTreeMap, BTreeSet};
 /// Facts of one chat on their way, of those looked through.
 const OUTBOX_ROWS: u64 = 5_000;
 
-pub(crate) async fn look(store: &dyn Store, request: &LookRequest) -> Result<LookAnswer, Refusal> {
+pub(crate) async fn look(
+    ground: &Ground<'_>,
+    request: &LookRequest,
+) -> Result<LookAnswer, Refusal> {
     for (field, asked) in [
         ("entities", request.entities.len()),
         ("members", request.members.len()),
@@ -28,12 +31,13 @@ pub(crate) async fn look(store: &dyn Store, request: &LookRequest) -> Result<Loo
             return Err(refusals::bad_field(field, message));
         }
     }
-    let looked = look_at(store, request).await;
+    let looked = look_at(ground, request).await;
     looked.map_err(|error| refusals::store(&error))
 }
 
-async fn look_at(store: &dyn Store, request: &LookRequest) -> Result<LookAnswer, StoreError> {
-    let holdings = Holdings::read(store).await?;
+async fn look_at(ground: &Ground<'_>, request: &LookRequest) -> Result<LookAnswer, StoreError> {
+    let store = ground.store;
+    let holdings = ground.holdings().await?;
     let is_here = |entity: u64| {
         EntityId::new(entity).is_ok_and(|id| holdings.of(Slot::of(id)) == Holding::Ours)
     };

@@ -1,7 +1,7 @@
 //! A walk over everything in this database, in the order of ids, a page at a time. What is wrong with an
 //! entity's rows by themselves is found here, and looked at again before it is told.
 
-use super::{Holdings, age_ms, ended, entity_facts, of_chat, of_user};
+use super::{Ground, Holdings, age_ms, ended, entity_facts, of_chat, of_user};
 use crate::store::{EntityRow, HeadRow, SlotRow, Store, StoreError};
 use shardline_daemon::clock::Stopwatch;
 use shardline_domain::check::history::{Defect, defect};
@@ -24,12 +24,13 @@ const COUNTED: u64 = 2_000;
 const LEFT_BEHIND_MAX: usize = 100;
 
 pub(crate) async fn scan(
-    store: &dyn Store,
+    ground: &Ground<'_>,
     request: &ScanRequest,
 ) -> Result<ScanAnswer, StoreError> {
-    let holdings = Holdings::read(store).await?;
+    let holdings = ground.holdings().await?;
     let mut scan = Scan {
-        store,
+        ground,
+        store: ground.store,
         holdings,
         place: request.place.unwrap_or_default(),
         deep: request.deep,
@@ -49,6 +50,7 @@ pub(crate) async fn scan(
 }
 
 struct Scan<'a> {
+    ground: &'a Ground<'a>,
     store: &'a dyn Store,
     /// Read before everything else.
     holdings: Holdings,
@@ -250,7 +252,7 @@ impl Scan<'_> {
             }
         }
         // Read after everything else: a slot that came or went explains what was seen.
-        let holdings = Holdings::read(self.store).await?;
+        let holdings = self.ground.holdings().await?;
         for suspect in confirmed {
             let slot = suspect.slot;
             if holdings.row(slot) == self.holdings.row(slot) {
