@@ -10,7 +10,7 @@ use shardline_daemon::lifecycle::Lifecycle;
 use shardline_router::catalog::{CatalogStore, ShardRow};
 use shardline_router::catalog_service::CatalogService;
 use shardline_shard_node::config::Config;
-use shardline_shard_node::store::sqlite::SqliteStore;
+use shardline_shard_node::store::sqlite::{SqliteStore, apply};
 use shardline_shard_node::{Loss, ShardNode, describe};
 use shardline_wire::internal::ShardDescription;
 use shardline_wire::refusal::{Code, Refusal};
@@ -170,7 +170,10 @@ impl Shards {
     }
 
     async fn start(&mut self, number: Number) -> anyhow::Result<()> {
-        let store = SqliteStore::open(&self.ground.data.shard(number.0)).await;
+        let file = self.ground.data.shard(number.0);
+        // An older program's file; nobody else has it open.
+        apply(&file).with_context(|| format!("{number} cannot be brought up to date"))?;
+        let store = SqliteStore::open(&file).await;
         let store = store.with_context(|| format!("{number} cannot be opened"))?;
         let (lifecycle, health) = (self.ground.lifecycle.child(), Health::new());
         let node = ShardNode::start(

@@ -29,7 +29,7 @@ use moves::{HeldSlot, MoveStore};
 use operations::OperationStore;
 use shardline_domain::{
     id::ShardId,
-    placement::transfer::{Move, MoveId, NotAsExpected},
+    placement::transfer::{Mark, Move, MoveId, NotAsExpected},
     slot::{Epoch, Slot},
 };
 use std::time::Duration;
@@ -90,11 +90,15 @@ pub trait CatalogStore: Send + Sync {
     async fn release_writer(&self, shard: ShardId, term: u64) -> Result<(), CatalogError>;
 
     /// Remembers what a shard's writer says of itself; false (and nothing is remembered) if `term` is
-    /// not the shard's newest. Positions never go down.
+    /// not the shard's newest. Positions and the reporting term never go down.
     async fn report(&self, report: &Report) -> Result<bool, CatalogError>;
 
     /// The highest positions reported for a shard, by lane.
     async fn lane_positions(&self, shard: ShardId) -> Result<Vec<LanePosition>, CatalogError>;
+
+    /// The newest term that reported for a shard, and the highest tally that a flip rested on; zeros if
+    /// there was none. Of a removed shard nothing is kept.
+    async fn mark(&self, shard: ShardId) -> Result<Mark, CatalogError>;
 
     // ---- Routers ----
 

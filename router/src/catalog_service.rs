@@ -7,10 +7,11 @@ use crate::catalog::{
 };
 use crate::router::Router;
 use async_trait::async_trait;
-use shardline_domain::{id::ShardId, slot::Slot};
+use shardline_domain::{id::ShardId, placement::transfer::Mark, slot::Slot};
 use shardline_wire::call::{Catalog, Outcome};
 use shardline_wire::internal::{
-    Call, HeldBy, ShardReport, ShardReportAnswer, SlotEntry, WriterLease, WriterRequest,
+    Call, HeldBy, KnownDatabase, ShardReport, ShardReportAnswer, SlotEntry, WriterLease,
+    WriterRequest,
 };
 use shardline_wire::refusal::{Code, Refusal};
 use std::collections::BTreeSet;
@@ -77,6 +78,8 @@ impl Catalog for CatalogService {
             // acquires once more.
             let reported = self.catalog.lane_positions(shard).await.map_err(refusal)?;
             lease.reported = reported.into_iter().map(lane_position).collect();
+            let Mark { term, tally } = self.catalog.mark(shard).await.map_err(refusal)?;
+            lease.known = Some(KnownDatabase { term, tally });
         }
         Ok(lease)
     }
@@ -140,6 +143,7 @@ impl CatalogService {
             lasts_ms: u64::try_from(lasts_ms).unwrap_or(u64::MAX),
             holder: grant.holder,
             reported: Vec::new(),
+            known: None,
         }
     }
 }

@@ -11,6 +11,7 @@ pub mod initial;
 mod orders;
 mod rebalance;
 mod tenure;
+mod trim;
 mod turns;
 mod watch;
 

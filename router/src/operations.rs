@@ -11,7 +11,8 @@ use crate::catalog_service;
 use crate::coordinator::{Coordinator, Reach};
 use crate::planning::{self, Plan, PlanError};
 use async_trait::async_trait;
-use shardline_domain::limits::MOVE_WINDOW_DEFAULT;
+use shardline_domain::limits::{MOVE_WINDOW_DEFAULT, MOVES_KEPT_FOR, MOVES_KEPT_MAX};
+use shardline_domain::placement::pace::Pace;
 use shardline_domain::placement::transfer::{MoveId, Phase, Wish};
 use shardline_wire::admin::Operations as Changes;
 use shardline_wire::internal::{
@@ -31,6 +32,8 @@ const WINDOW_MAX: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 const ENDED_SHOWN_MAX: u32 = 2_000;
 const CHANGES_DEFAULT: u32 = 100;
 const CHANGES_MAX: u32 = 1_000;
+/// Moves by which a plan's pace is measured are looked for among so many: most move next to nothing.
+const PACE_READ_MAX: u32 = 1_000;
 /// Who asks, in bytes: what its columns hold.
 const BY_BYTES_MAX: usize = 255;
 
@@ -62,12 +65,29 @@ impl Operations {
 
     async fn shown_plan(&self, plan: &Plan) -> Result<PlanAnswer, Refusal> {
         let bytes_per_second = self.catalog.throttle().await.map_err(refusal)?;
-        Ok(show::plan(plan, bytes_per_second))
+        let latest = self.catalog.copied(PACE_READ_MAX).await.map_err(refusal)?;
+        Ok(show::plan(plan, &Pace::of(&latest), bytes_per_second))
+    }
+
+    /// A number that was given out was a move's, which ended and is kept no more.
+    async fn no_move(&self, id: u64) -> Refusal {
+        let newest = match self.catalog.moves(Which::All { ended: 1 }).await {
+            Ok(rows) => rows.iter().map(|row| row.id.0).max().unwrap_or(0),
+            Err(error) => return refusal(error),
+        };
+        let days = MOVES_KEPT_FOR.as_secs() / (24 * 60 * 60);
+        let message = match (1..newest).contains(&id) {
+            true => format!(
+                "move {id} ended and is kept no more: the newest {MOVES_KEPT_MAX} are, for {days} days"
+            ),
+            false => format!("there is no move {id}"),
+        };
+        Refusal::new(Code::NotFound, message)
     }
 
     async fn shown_move(&self, id: u64) -> Result<ShowMoveAnswer, Refusal> {
         let found = self.catalog.find_move(MoveId(id)).await.map_err(refusal)?;
-        let (row, slots) = found.ok_or_else(|| no_move(id))?;
+        let Some((row, slots)) = found else { return Err(self.no_move(id).await) };
         let journal = self.catalog.journal(MoveId(id)).await.map_err(refusal)?;
         Ok(ShowMoveAnswer {
             info: Some(show::of_move(&row)),
@@ -198,9 +218,9 @@ impl Changes for Operations {
             Refusal::of_field(Code::BadRequest, "wish", message)
         })?;
         let id = request.r#move;
-        // It is there for ever, so a refusal below is about the wish.
-        let found = self.catalog.find_move(MoveId(id)).await.map_err(refusal)?;
-        found.ok_or_else(|| no_move(id))?;
+        if self.catalog.find_move(MoveId(id)).await.map_err(refusal)?.is_none() {
+            return Err(self.no_move(id).await);
+        }
         self.catalog.wish(MoveId(id), wish, by).await.map_err(refusal)?;
         self.coordinator.wake();
         let info = self.shown_move(id).await?.info;
@@ -253,10 +273,6 @@ pub(crate) fn refusal(error: CatalogError) -> Refusal {
         CatalogError::NotAsExpected(error) => Refusal::new(Code::Conflict, error.to_string()),
         other => catalog_service::refusal(other),
     }
-}
-
-fn no_move(id: u64) -> Refusal {
-    Refusal::new(Code::NotFound, format!("there is no move {id}"))
 }
 
 fn by(by: &str) -> Result<&str, Refusal> {

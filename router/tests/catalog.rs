@@ -178,6 +178,41 @@ async fn a_migration_that_was_cut_off_is_finished() {
     assert_eq!(catalog.describe().await.expect("a description"), golden("sqlite"));
 }
 
+/// Steps that this router does not know, of the next release and of the one after.
+#[tokio::test]
+async fn a_catalog_of_the_next_release_is_opened_and_no_newer_one() {
+    let folder = tempfile::tempdir().expect("a folder");
+    drop(sqlite_in(&folder).await);
+    let file = folder.path().join("catalog.db");
+    let raw = rusqlite::Connection::open(&file).expect("the file");
+    let steps = "INSERT INTO schema_steps (number, name) VALUES (90, '0090-a'), (91, '0091-b')";
+    raw.execute_batch(steps).expect("two steps");
+    let release = "INSERT INTO schema_releases SELECT MAX(number) + 1 FROM schema_releases";
+    raw.execute_batch(release).expect("of the next release");
+    SqliteCatalog::open(&file, Migrate::IfEmpty).await.expect("it only adds");
+    raw.execute_batch(release).expect("of the one after");
+    for when in [Migrate::IfEmpty, Migrate::Always] {
+        let told = SqliteCatalog::open(&file, when).await.err().expect("too new").to_string();
+        assert!(told.contains("start a router of release 2 or later"), "{told}");
+    }
+    for variable in ["SHARDLINE_TEST_MYSQL_URL", "SHARDLINE_TEST_MARIADB_URL"] {
+        use mysql_async::prelude::Queryable;
+        let Some(database) = Database::on(variable) else { continue };
+        database.open().await.close().await;
+        let url = mysql_async::Opts::from_url(&database.url()).expect("a mysql url");
+        let mut raw = mysql_async::Conn::new(url).await.expect("the server answers");
+        raw.query_drop(steps).await.expect("two steps");
+        raw.query_drop(release).await.expect("of the next release");
+        database.open().await.close().await;
+        raw.query_drop(release).await.expect("of the one after");
+        let opened = MysqlCatalog::open(&database.url(), Migrate::IfEmpty).await;
+        let told = opened.err().expect("too new").to_string();
+        assert!(told.contains("start a router of release 2 or later"), "{told}");
+        raw.disconnect().await.expect("a goodbye");
+        database.drop().await;
+    }
+}
+
 #[tokio::test]
 async fn a_server_that_is_away_is_unavailable_and_says_so_in_time() {
     let nobody = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");

@@ -71,6 +71,8 @@ pub struct ProcessConfig {
     pub node: Config,
     pub listen: SocketAddr,
     pub database: Database,
+    /// Brings an older schema of it up to date.
+    pub migrate: bool,
     /// host:port, comma-separated.
     pub kafka: String,
     pub routers: Vec<String>,
@@ -122,6 +124,11 @@ impl ProcessConfig {
         let shard = settings.required("shard", "the number of the shard it writes");
         let database: String = settings.required("database", "mysql://… or a SQLite file");
         let database = Database::parse(&database);
+        let migrate = settings.or(
+            "migrate",
+            false,
+            "bring an older schema of the database up to date (an empty one always is)",
+        );
         let lanes = settings.or("lanes", database.lanes_default(), "serial committers");
         let partitions =
             settings.or("partitions", PARTITIONS_DEFAULT, "of the bus; the same everywhere");
@@ -149,7 +156,7 @@ impl ProcessConfig {
             Err(error) => settings.problem("partitions", error),
         }
         let routers = routers.split(',').map(|one| one.trim().to_owned()).collect();
-        ProcessConfig { node, listen, database, kafka, routers, trust }
+        ProcessConfig { node, listen, database, migrate, kafka, routers, trust }
     }
 }
 

@@ -2,7 +2,7 @@
 //! answered without one needs a look into the database at most a second old.
 
 use crate::refusals;
-use crate::store::{Store, Writer};
+use crate::store::{Store, StoreError, Writer};
 use parking_lot::Mutex;
 use shardline_daemon::clock::Stopwatch;
 use shardline_wire::refusal::Refusal;
@@ -53,6 +53,10 @@ impl Fence {
         !self.lost.is_cancelled() && age < AGE_MAX
     }
 
+    pub(crate) fn term(&self) -> u64 {
+        self.writer.term
+    }
+
     /// Returns once it is certain that this process was the writer less than a second ago.
     pub(crate) async fn ensure(&self) -> Result<(), Refusal> {
         if self.is_fresh() {
@@ -78,6 +82,11 @@ impl Fence {
             }
             Ok(other) => {
                 self.lose("the database names another writer", other.map(|writer| writer.term));
+                Err(refusals::not_writer())
+            }
+            Err(StoreError::Fenced { term }) => {
+                // Also when its server is another one by now.
+                self.lose("the database is not this term's any more", Some(term));
                 Err(refusals::not_writer())
             }
             Err(error) => Err(refusals::store(&error)),

@@ -28,7 +28,7 @@ async fn start(config: ProcessConfig, process: Process) -> anyhow::Result<()> {
     let listener = TcpListener::bind(config.listen)
         .await
         .with_context(|| format!("cannot listen on {}", config.listen))?;
-    let store = open_store(&config.database, &health).await?;
+    let store = open_store(&config.database, config.migrate, &health).await?;
 
     let (catalog, peers) = (Arc::new(catalog), Arc::new(MoveLinks::new(trust.clone())));
     let node = ShardNode::start(config.node, store, bus, catalog, peers, &lifecycle, &health);
@@ -45,12 +45,16 @@ async fn start(config: ProcessConfig, process: Process) -> anyhow::Result<()> {
 }
 
 /// Waits for the database as long as it takes; the process is not ready meanwhile.
-async fn open_store(database: &Database, health: &Health) -> anyhow::Result<Arc<dyn Store>> {
+async fn open_store(
+    database: &Database,
+    migrate: bool,
+    health: &Health,
+) -> anyhow::Result<Arc<dyn Store>> {
     let ready = health.part("database");
     let mut backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(3));
     let mut has_warned = false;
     loop {
-        match open_once(database).await? {
+        match open_once(database, migrate).await? {
             Ok(store) => {
                 ready.ready();
                 return Ok(store);
@@ -72,38 +76,44 @@ type Opened = Result<Arc<dyn Store>, StoreError>;
 
 /// # Errors
 /// If this binary is built without that database.
-async fn open_once(database: &Database) -> anyhow::Result<Opened> {
+async fn open_once(database: &Database, migrate: bool) -> anyhow::Result<Opened> {
     match database {
-        Database::Mysql(url) => mysql(url).await,
-        Database::Sqlite(file) => sqlite(file).await,
+        Database::Mysql(url) => mysql(url, migrate).await,
+        Database::Sqlite(file) => sqlite(file, migrate).await,
     }
 }
 
 #[cfg(feature = "mysql")]
-async fn mysql(url: &str) -> anyhow::Result<Opened> {
-    use shardline_shard_node::store::mysql::{MySqlStore, Options, create_database};
+async fn mysql(url: &str, migrate: bool) -> anyhow::Result<Opened> {
+    use shardline_shard_node::store::mysql::{MySqlStore, Options, apply, create_database};
     // An account that may not make databases was given one that exists; opening it will tell.
     if let Err(error) = create_database(url).await {
         tracing::debug!(%error, "the database was not made");
+    }
+    if migrate && let Err(error) = apply(&Options::new(url)).await {
+        return Ok(Err(error));
     }
     let opened = MySqlStore::open(&Options::new(url)).await;
     Ok(opened.map(|store| Arc::new(store) as Arc<dyn Store>))
 }
 
 #[cfg(not(feature = "mysql"))]
-async fn mysql(_: &str) -> anyhow::Result<Opened> {
+async fn mysql(_: &str, _: bool) -> anyhow::Result<Opened> {
     anyhow::bail!("this binary is built without MySQL: give a SQLite file as `database`")
 }
 
 #[cfg(feature = "sqlite")]
-async fn sqlite(file: &str) -> anyhow::Result<Opened> {
-    use shardline_shard_node::store::sqlite::SqliteStore;
+async fn sqlite(file: &str, migrate: bool) -> anyhow::Result<Opened> {
+    use shardline_shard_node::store::sqlite::{SqliteStore, apply};
+    if migrate && let Err(error) = apply(file.as_ref()) {
+        return Ok(Err(error));
+    }
     let opened = SqliteStore::open(file.as_ref()).await;
     Ok(opened.map(|store| Arc::new(store) as Arc<dyn Store>))
 }
 
 #[cfg(not(feature = "sqlite"))]
-async fn sqlite(_: &str) -> anyhow::Result<Opened> {
+async fn sqlite(_: &str, _: bool) -> anyhow::Result<Opened> {
     anyhow::bail!("this binary is built without SQLite: give mysql://… as `database`")
 }
 

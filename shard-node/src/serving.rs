@@ -21,14 +21,15 @@ use crate::read::Reader;
 use crate::refusals;
 use crate::relay::Relay;
 use crate::relay::queue::RelayQueue;
-use crate::restore::{Loss, renew};
+use crate::restore::{Known, Loss, renew};
+use crate::slots::regrant::Words;
 use crate::slots::{Inside, Slots};
 use crate::store::{LanePositions, SlotRow, Store, StoreError, Writer};
 use shardline_backends::bus::Bus;
 use shardline_daemon::lifecycle::Lifecycle;
 use shardline_domain::slot::Slot;
 use shardline_wire::call::Catalog;
-use shardline_wire::internal::LanePosition;
+use shardline_wire::internal::{LanePosition, WriterLease};
 use shardline_wire::moves::MovesConnect;
 use shardline_wire::refusal::Refusal;
 use std::sync::Arc;
@@ -36,9 +37,12 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 use thiserror::Error;
 use tokio::sync::Semaphore;
+use tokio::time::timeout;
 
 /// Reads being answered at the same time; more are told to come later.
 const READS_MAX: usize = 1_024;
+/// How long the catalog may take to say whose the slots are.
+const CATALOG_TIME_MAX: Duration = Duration::from_secs(2);
 /// Events waiting for the bus in memory, per lane.
 const RELAY_BYTES_MAX: usize = 16 * 1024 * 1024;
 /// How long relays may go on when the lanes have ended, and how often that is looked at.
@@ -90,20 +94,77 @@ pub(crate) enum StartError {
     /// The database has less than was reported of it.
     #[error("the database lacks {0}")]
     Restored(Loss),
+    /// It may not be the one of before, and the catalog has not said whose the slots are.
+    #[error("the catalog: {0}")]
+    NotHeard(Refusal),
+}
+
+/// On what a term begins.
+enum Begun {
+    /// The same server as before, with all that flips rested on: its slot rows hold.
+    AsBefore,
+    /// Nothing of that is certain: rows hold as far as these words say.
+    Anew(Words),
+}
+
+/// Looks before anything is changed, and makes a database whose loss was accepted servable.
+async fn begin(
+    config: &Config,
+    ground: &Ground,
+    writer: Writer,
+    lease: &WriterLease,
+) -> Result<Begun, StartError> {
+    let Ground { store, catalog, .. } = ground;
+    let found = store.found().await?;
+    let of_takeover = found.writer.map_or(0, |writer| writer.term);
+    let of_origin = found.origin.as_ref().map_or(of_takeover, |origin| origin.term);
+    let same_server = found
+        .origin
+        .as_ref()
+        .is_some_and(|origin| !found.server.is_empty() && origin.server == found.server);
+    let known = lease.known.unwrap_or_default();
+    let is_short = found.tally < known.tally;
+    let words = if same_server && !is_short && lease.known.is_some() {
+        None
+    } else {
+        if found.writer.is_some() {
+            tracing::warn!(
+                shard = config.shard,
+                server = found.server,
+                tally = found.tally,
+                "this may be another database than before: its slots are granted again"
+            );
+        }
+        // Asked after the lease was granted: what was said to an earlier writer is no proof any more.
+        let rows = store.slots().await?;
+        let asked = timeout(CATALOG_TIME_MAX, Words::ask(&**catalog, config.shard, &rows)).await;
+        let late = || Err(Refusal::try_again("no answer in time", 500));
+        let words = asked.unwrap_or_else(|_| late()).map_err(StartError::NotHeard)?;
+        Some((words, rows))
+    };
+    let misses = |(words, rows): &(Words, Vec<_>)| is_short && words.misses(config.shard, rows);
+    let known = Known {
+        reported: &lease.reported,
+        terms: (of_origin, known.term),
+        tallies: words.as_ref().is_some_and(misses).then_some((found.tally, known.tally)),
+    };
+    renew::settle(&**store, config, writer, &known).await?;
+    Ok(words.map_or(Begun::AsBefore, |(words, _)| Begun::Anew(words)))
 }
 
 impl Serving {
-    /// Takes the database over for `writer`, unless it has less than what was `reported`, and starts
-    /// what serves it. May be dropped at any moment: the next start goes on.
+    /// Takes the database over for the writer of `lease`, unless it has less than what is known of it, and
+    /// starts what serves it. If it may be another database than before, the catalog grants every slot
+    /// again first. May be dropped at any moment: the next start goes on.
     pub(crate) async fn start(
         config: &Config,
         ground: &Ground,
         writer: Writer,
-        reported: &[LanePosition],
+        lease: &WriterLease,
         tasks: Lifecycle,
     ) -> Result<Arc<Serving>, StartError> {
         let Ground { store, bus, catalog, peers } = ground;
-        renew::settle(&**store, config, writer, reported).await?;
+        let begun = begin(config, ground, writer, lease).await?;
         store.take_over(writer, config.lanes).await?;
         let fence = Arc::new(Fence::new(Arc::clone(store), writer));
         // Both are long lists; nobody writes the shard while they are read.
@@ -117,11 +178,19 @@ impl Serving {
             Arc::clone(catalog),
             Arc::clone(&fence),
         );
-        // What is ours already is served at once; what is new is found out by the first call for it,
-        // so a catalog that is away delays only that.
-        if let Ok(owned) = owned {
-            slots.learn(&owned).await?;
+        match begun {
+            Begun::Anew(words) => slots.regrant(&words).await?,
+            // What is ours already is served at once; what is new is found out by the first call for it,
+            // so a catalog that is away delays only that.
+            Begun::AsBefore => {
+                if let Ok(owned) = owned {
+                    slots.learn(&owned).await?;
+                }
+            }
         }
+        store.keep_origin().await?;
+        // Freezes of before are counted with it.
+        slots.count().await?;
 
         let positions = store.lane_positions().await?;
         let outbox = Outbox::new();

@@ -5,6 +5,7 @@
 //! what a move is told to do (`obey`). What memory holds of a slot is dropped whenever it comes or goes.
 
 mod pace;
+pub(crate) mod regrant;
 pub(crate) mod rows;
 
 use crate::fence::Fence;
@@ -28,7 +29,7 @@ use shardline_wire::call::Catalog;
 use shardline_wire::internal::SlotEntry;
 use shardline_wire::refusal::Refusal;
 use std::collections::{HashMap, VecDeque};
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 use tokio::sync::{Notify, oneshot};
@@ -58,6 +59,8 @@ pub(crate) struct Slots {
     /// Whether any slot is slowed, so that calls pass without a lock while none is.
     slowed: AtomicBool,
     waiting: Mutex<HashMap<Slot, VecDeque<Waiting>>>,
+    /// Of the database, once rows of this term that others rest on stand in it; only grows.
+    tally: AtomicU64,
     /// Of all slots, so that calls pass without a lock while nobody waits.
     count: AtomicUsize,
     wake: Notify,
@@ -116,6 +119,7 @@ impl Slots {
             pace: Mutex::new(Pace::new()),
             slowed: AtomicBool::new(false),
             waiting: Mutex::default(),
+            tally: AtomicU64::new(0),
             count: AtomicUsize::new(0),
             wake: Notify::new(),
         })
@@ -406,6 +410,18 @@ impl Slots {
         self.show(&[row]);
     }
 
+    /// Reads the database's tally: it covers what was done before.
+    pub(crate) async fn count(&self) -> Result<(), StoreError> {
+        let tally = self.store.tally().await?;
+        self.tally.fetch_max(tally, Ordering::AcqRel);
+        Ok(())
+    }
+
+    /// As last counted.
+    pub(crate) fn tally(&self) -> u64 {
+        self.tally.load(Ordering::Acquire)
+    }
+
     /// `changing` is held. Afterwards memory shows what stands in the database.
     async fn put(&self, changes: &[SlotChange]) -> Result<SlotsPut, StoreError> {
         if changes.is_empty() {
@@ -416,6 +432,10 @@ impl Slots {
         lanes.sort_unstable();
         lanes.dedup();
         let put = self.store.put_slots(&lanes, changes).await?;
+        if changes.iter().any(|change| change.to.state == SlotState::Frozen) {
+            // Told before anybody learns that they are frozen.
+            self.count().await?;
+        }
         match &put {
             SlotsPut::Done => {
                 self.show(&changes.iter().map(|change| change.to).collect::<Vec<_>>());

@@ -48,9 +48,26 @@ pub trait Store: Send + Sync {
 
     /// Makes `term` the writer of all lanes, ending the sessions of an older writer first. Refused
     /// (`Fenced`) if a lane row has a higher term. Afterwards no transaction of an older term can
-    /// commit. Creates lane rows that are missing. Lane rows are locked in order. On a server, all
+    /// commit, and no session is used that leads to another server than the takeover's (`Fenced`):
+    /// what comes there is a new term's business. Creates lane rows that are missing. Lane rows are locked in order. On a server, all
     /// sessions of the same user in this database end, so no other program may share that user.
     async fn take_over(&self, writer: Writer, lanes: u16) -> Result<(), StoreError>;
+
+    /// What a writer finds before it takes over, on whatever server answers now: sessions to another one
+    /// are forgotten. Changes nothing.
+    async fn found(&self) -> Result<Found, StoreError>;
+
+    /// From here on the slot rows are as the catalog has them, on this server: the next start here is a
+    /// plain restart. Refused (`Fenced`) if the term is not this writer's.
+    async fn keep_origin(&self) -> Result<(), StoreError>;
+
+    /// How many transactions changed slots or imported rows, all lanes together. It grows with each of
+    /// them, in the same transaction, so a copy that lacks one has less. Not older than the call.
+    async fn tally(&self) -> Result<u64, StoreError>;
+
+    /// The tally is at least this from now on: what is missing was accepted as lost. Refused (`Fenced`)
+    /// if the term is not this writer's.
+    async fn raise_tally(&self, to: u64) -> Result<(), StoreError>;
 
     /// The writer in the lane rows; None before the first takeover. A plain read.
     async fn writer(&self) -> Result<Option<Writer>, StoreError>;
@@ -226,6 +243,27 @@ pub trait Store: Send + Sync {
 pub struct Writer {
     pub term: u64,
     pub incarnation: u64,
+}
+
+/// What a database is, and how far it has come.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Found {
+    /// Of the last takeover that this database saw.
+    pub writer: Option<Writer>,
+    /// The server that answers: its own identity, which a copy on another one does not have. Empty if
+    /// that cannot be told.
+    pub server: String,
+    /// As `keep_origin` left it last; None if it never was called.
+    pub origin: Option<Origin>,
+    pub tally: u64,
+}
+
+/// Where a writer last found its slots to be as the catalog has them.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Origin {
+    pub server: String,
+    /// Of that writer.
+    pub term: u64,
 }
 
 #[derive(Debug, Error)]

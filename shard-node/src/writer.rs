@@ -50,7 +50,7 @@ impl WriterLife {
             let writer = Writer { term: lease.term, incarnation: self.incarnation };
             let tasks = self.lifecycle.child();
             let starting =
-                Serving::start(&self.config, &self.ground, writer, &lease.reported, tasks.clone());
+                Serving::start(&self.config, &self.ground, writer, &lease, tasks.clone());
             let started = tokio::select! {
                 started = starting => started,
                 // A start that is long keeps its lease; without it, it begins again.
@@ -83,6 +83,15 @@ impl WriterLife {
                     told = Some(loss);
                     self.release(lease.term).await;
                     pause(&stop, QUARANTINE_LOOK).await;
+                }
+                Err(StartError::NotHeard(refusal)) => {
+                    tracing::warn!(shard = self.config.shard, %refusal, "slots are not granted again");
+                    self.ready.not_ready(format!(
+                        "waiting for the catalog to grant the slots again, for this may be another \
+                         database than before: {refusal}"
+                    ));
+                    tasks.finish(CATALOG_TIME_MAX).await;
+                    pause(&stop, backoff.next()).await;
                 }
                 Err(error) => {
                     tracing::warn!(shard = self.config.shard, %error, "the database was not taken over");

@@ -14,6 +14,7 @@ pub mod id;
 pub mod limits;
 pub mod membership;
 pub mod placement;
+pub mod release;
 pub mod rendezvous;
 pub mod slot;
 pub mod unread;

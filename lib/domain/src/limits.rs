@@ -121,3 +121,25 @@ pub const NAMELESS_TIME_MAX: Duration = Duration::from_secs(60 * 60);
 pub const CHECKED_ROWS_MAX: usize = 500;
 /// Findings in one answer; what is beyond is only counted.
 pub const FINDINGS_MAX: usize = 1_000;
+
+/// Moves that have ended and are kept, with their journals: more than a rebalance of every slot makes, so
+/// that one is never cut while it runs.
+pub const MOVES_KEPT_MAX: u32 = 20_000;
+/// Rebalances that have ended and are kept: one an hour for six weeks.
+pub const REBALANCES_KEPT_MAX: u32 = 1_000;
+/// Operators' changes that are kept: a hundred megabytes at their longest.
+pub const OPERATOR_CHANGES_KEPT_MAX: u32 = 100_000;
+/// For how long moves and rebalances are kept: as long as clients can resume.
+pub const MOVES_KEPT_FOR: Duration = Duration::from_secs(90 * 24 * 60 * 60);
+/// For how long operators' changes are kept: who audits, looks back a year.
+pub const OPERATOR_CHANGES_KEPT_FOR: Duration = Duration::from_secs(400 * 24 * 60 * 60);
+/// Moves deleted by one transaction of the catalog, each with its slots and journal, and as many
+/// rebalances and changes: others wait for it some milliseconds.
+pub const TRIMMED_AT_ONCE_MAX: u32 = 50;
+
+/// Moves by which a plan's pace is measured: the latest, for machines and loads change.
+pub const PACE_MOVES_MAX: usize = 64;
+/// Fewer measurements than this are luck.
+pub const PACE_MOVES_MIN: usize = 3;
+/// How far a measured pace may be from the assumed one: past this a clock was wrong.
+pub const PACE_FACTOR_MAX: u64 = 50;

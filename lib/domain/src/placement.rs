@@ -9,6 +9,7 @@
 
 pub mod audit;
 pub mod batches;
+pub mod pace;
 mod plan;
 mod quota;
 pub mod rebuild;

@@ -99,6 +99,12 @@ CREATE TABLE names (
     PRIMARY KEY (entity),
     KEY by_name (name)
 );
+CREATE TABLE origin (
+    id tinyint unsigned NOT NULL,
+    server varchar(768) COLLATE utf8mb4_bin NOT NULL,
+    term bigint unsigned NOT NULL,
+    PRIMARY KEY (id)
+);
 CREATE TABLE outbox (
     chat bigint unsigned NOT NULL,
     ver bigint unsigned NOT NULL,
@@ -113,6 +119,10 @@ CREATE TABLE positions (
     relayed bigint unsigned NOT NULL,
     covered bigint unsigned NOT NULL,
     PRIMARY KEY (lane)
+);
+CREATE TABLE schema_releases (
+    number int unsigned NOT NULL,
+    PRIMARY KEY (number)
 );
 CREATE TABLE schema_version (
     version int unsigned NOT NULL,
@@ -138,6 +148,11 @@ CREATE TABLE slots (
     attempt int unsigned NOT NULL,
     leader_term bigint unsigned NOT NULL,
     PRIMARY KEY (slot)
+);
+CREATE TABLE tallies (
+    lane smallint unsigned NOT NULL,
+    tally bigint unsigned NOT NULL,
+    PRIMARY KEY (lane)
 );
 CREATE TABLE users (
     user bigint unsigned NOT NULL,

@@ -108,6 +108,13 @@ CREATE TABLE names (
     UNIQUE (name, entity)
 ) STRICT
 ;
+CREATE TABLE origin (
+    id INTEGER NOT NULL,
+    server TEXT NOT NULL,
+    term INTEGER NOT NULL,
+    PRIMARY KEY (id)
+) STRICT
+;
 CREATE TABLE outbox (
     chat INTEGER NOT NULL,
     ver INTEGER NOT NULL,
@@ -125,6 +132,10 @@ CREATE TABLE positions (
     PRIMARY KEY (lane)
 ) STRICT
 ;
+CREATE TABLE schema_releases (
+    number INTEGER NOT NULL,
+    PRIMARY KEY (number)
+) STRICT;
 CREATE TABLE schema_version (
     version INTEGER NOT NULL,
     name TEXT NOT NULL,
@@ -147,6 +158,12 @@ CREATE TABLE slots (
     state INTEGER NOT NULL,
     epoch INTEGER NOT NULL, move_id INTEGER NOT NULL DEFAULT 0, attempt INTEGER NOT NULL DEFAULT 0, leader_term INTEGER NOT NULL DEFAULT 0,
     PRIMARY KEY (slot)
+) STRICT
+;
+CREATE TABLE tallies (
+    lane INTEGER NOT NULL,
+    tally INTEGER NOT NULL,
+    PRIMARY KEY (lane)
 ) STRICT
 ;
 CREATE TABLE users (

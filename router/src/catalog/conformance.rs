@@ -45,11 +45,14 @@ macro_rules! catalog_checks {
             a_move_takes_its_slots_along_and_journals_each_step
             a_repeated_arrow_changes_nothing
             an_older_leader_moves_nothing
+            a_flip_rests_on_the_present_writers
+            of_a_flip_and_a_new_writer_the_flip_is_first_or_never
             of_a_flip_and_an_abort_one_happens
             an_abort_takes_the_next_epoch_and_may_be_followed_by_another_try
             a_reverse_takes_the_slots_over
             the_latest_wish_counts_while_it_can
             how_a_move_goes_is_kept_for_people
+            what_moves_copied_is_told_of_those_that_are_done
             a_shard_joins_and_becomes_active
             weights_and_draining_change
             a_shard_that_holds_anything_is_not_removed
@@ -60,6 +63,7 @@ macro_rules! catalog_checks {
             only_an_empty_catalog_is_rebuilt
             a_catalog_that_is_in_use_is_not_rebuilt
             what_is_done_elsewhere_is_noted
+            what_has_ended_is_kept_by_number_and_age
             a_writer_waits_for_the_lease_of_another
             the_same_node_begins_anew_with_a_new_term
             only_the_newest_term_is_renewed

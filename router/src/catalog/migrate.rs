@@ -1,9 +1,11 @@
 //! The catalog's schema, in numbered steps that may be run twice.
 //!
 //! An empty database is brought to the newest step by whoever opens it first; otherwise the operator
-//! says when. A process runs on its own schema and on a newer one: steps only add.
+//! says when. A process runs on the schema of its own release and of the next one, however many steps
+//! that is; the database says which release brought its newest.
 
 use super::CatalogError;
+use shardline_domain::release::{Fit, Schema, fit};
 
 /// When to bring a database to the newest schema.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -49,6 +51,7 @@ pub(super) const MYSQL: &[Step] = steps!("mysql":
     12 "0012-rebalances",
     13 "0013-changes",
     14 "0014-settings",
+    15 "0015-marks",
 );
 
 #[cfg(feature = "sqlite")]
@@ -67,14 +70,28 @@ pub(super) const SQLITE: &[Step] = steps!("sqlite":
     12 "0012-rebalances",
     13 "0013-changes",
     14 "0014-settings",
+    15 "0015-marks",
 );
 
-/// The steps still to be run, in order, when `applied` have been.
+/// The steps still to be run, in order, when `applied` have been, of programs up to `release` (None: it is
+/// not noted). `own`: of this program.
 pub(super) fn to_run(
     steps: &'static [Step],
     applied: &[u32],
+    release: Option<u32>,
+    own: u32,
     when: Migrate,
 ) -> Result<Vec<&'static Step>, CatalogError> {
+    let newest = steps.last().map_or(0, |step| step.number);
+    let found = Schema { release: release.unwrap_or(1), step: newest };
+    if fit(found, Schema { release: own, step: newest }) == Fit::TooNew {
+        return Err(CatalogError::Corrupt(format!(
+            "its schema is release {}'s, and this router is of release {own}, which runs on its own and \
+             on the next one's: start a router of release {} or later",
+            found.release,
+            found.release - 1
+        )));
+    }
     let missing: Vec<&Step> = steps.iter().filter(|step| !applied.contains(&step.number)).collect();
     let (Some(first), Migrate::IfEmpty, false) = (missing.first(), when, applied.is_empty()) else {
         return Ok(missing);
@@ -93,7 +110,7 @@ mod tests {
         &[Step { number: 1, name: "0001-a", sql: "" }, Step { number: 2, name: "0002-b", sql: "" }];
 
     fn numbers(applied: &[u32], when: Migrate) -> Option<Vec<u32>> {
-        let steps = to_run(STEPS, applied, when).ok()?;
+        let steps = to_run(STEPS, applied, None, 1, when).ok()?;
         Some(steps.iter().map(|step| step.number).collect())
     }
 
@@ -109,8 +126,15 @@ mod tests {
     }
 
     #[test]
-    fn the_current_and_the_next_schema_will_do() {
+    fn a_router_runs_on_its_release_and_the_next_however_many_steps_that_is() {
         assert_eq!(numbers(&[1, 2], Migrate::IfEmpty), Some(vec![]));
-        assert_eq!(numbers(&[1, 2, 3], Migrate::IfEmpty), Some(vec![]));
+        let applied = [1, 2, 3, 4, 5];
+        let of = |release, when| to_run(STEPS, &applied, Some(release), 3, when);
+        for when in [Migrate::IfEmpty, Migrate::Always] {
+            assert_eq!(of(3, when).map(|steps| steps.len()).ok(), Some(0));
+            assert_eq!(of(4, when).map(|steps| steps.len()).ok(), Some(0));
+            let refused = of(5, when).expect_err("two releases later").to_string();
+            assert!(refused.contains("start a router of release 4 or later"), "{refused}");
+        }
     }
 }

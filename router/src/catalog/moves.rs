@@ -7,9 +7,10 @@
 use super::{CatalogError, SlotRow};
 use async_trait::async_trait;
 use shardline_domain::id::ShardId;
+use shardline_domain::placement::pace::Copied;
 use shardline_domain::placement::transfer::{
     AbortReason, Arrow, Attempt, Entry, Held, Kind, Move, MoveId, MovingSlot, NotAsExpected, Phase,
-    SlotEffect, Wish,
+    SlotEffect, Terms, Wish,
 };
 use shardline_domain::slot::{Epoch, Slot};
 use std::collections::{BTreeMap, BTreeSet};
@@ -31,7 +32,8 @@ pub trait MoveStore: Send + Sync {
     ) -> Result<Vec<MoveId>, CatalogError>;
 
     /// Takes the arrow: the move's row, all its slots and a journal row change together, or nothing
-    /// does. The move as it then is. `NotAsExpected` if somebody was faster.
+    /// does. The move as it then is. `NotAsExpected` if somebody was faster. A flip also checks that its
+    /// proof is of both shards' present writers, and keeps the tallies it rests on.
     async fn advance(&self, term: u64, arrow: &Arrow, detail: &str) -> Result<Move, CatalogError>;
 
     /// Ends a following move and hands its slots to its reverse, which it returns.
@@ -54,6 +56,10 @@ pub trait MoveStore: Send + Sync {
 
     /// A move's journal, in order.
     async fn journal(&self, id: MoveId) -> Result<Vec<Step>, CatalogError>;
+
+    /// What the latest moves that were done copied, and how long their last attempt took for it; the
+    /// newest first, at most so many. Reverses copy nothing and are left out.
+    async fn copied(&self, latest: u32) -> Result<Vec<Copied>, CatalogError>;
 
     /// For whoever watches: not journaled, and of no consequence.
     async fn note_progress(&self, id: MoveId, course: &Course) -> Result<(), CatalogError>;
@@ -260,6 +266,24 @@ pub(super) fn holds(rows: Vec<(u32, u64)>) -> Result<Vec<(Slot, MoveId)>, Catalo
     rows.into_iter().map(hold).collect()
 }
 
+/// Of one move: its rows, its bytes, when copying began and ended.
+pub(super) const COPIED: &str = "SELECT m.copied_rows, m.copied_bytes, \
+    MAX(CASE WHEN l.to_phase = 3 THEN l.at_ms END), MAX(CASE WHEN l.to_phase = 4 THEN l.at_ms END) \
+    FROM (SELECT move, copied_rows, copied_bytes FROM moves WHERE phase = 12 AND kind = 1 \
+    ORDER BY move DESC LIMIT ?) m JOIN move_log l ON l.move = m.move AND l.from_phase <> l.to_phase \
+    GROUP BY m.move, m.copied_rows, m.copied_bytes ORDER BY m.move DESC";
+
+pub(super) type CopiedColumns = (u64, u64, Option<i64>, Option<i64>);
+
+/// Without those whose journal does not tell, or whose clock went back.
+pub(super) fn copied(rows: Vec<CopiedColumns>) -> Vec<Copied> {
+    let one = |(rows, bytes, began, ended): CopiedColumns| {
+        let took = u64::try_from(ended?.checked_sub(began?)?).ok()?;
+        Some(Copied { rows, bytes, took: Duration::from_millis(took) })
+    };
+    rows.into_iter().filter_map(one).collect()
+}
+
 pub(super) fn step(columns: StepColumns) -> Result<Step, CatalogError> {
     let (number, at_ms, from, to, attempt, term, detail) = columns;
     let from = from.map(phase).transpose()?;
@@ -311,13 +335,15 @@ pub(super) fn may_hold(
 
 /// Whether the arrow fits the move and all of its slots; the move after it. `entries` are locked, in
 /// the order of the move's slots; of an arrow that keeps slots as they are none is looked at, for only
-/// this move's own arrows change them.
+/// this move's own arrows change them. `newest`: of both writers, locked; only of a flip.
 pub(super) fn stepped(
     arrow: &Arrow,
     present: &Move,
     entries: &[(Slot, Entry)],
+    newest: Terms,
 ) -> Result<Move, CatalogError> {
     let next = arrow.step(present)?;
+    arrow.check_proof(newest)?;
     if arrow.effect() == SlotEffect::Keep {
         return Ok(next);
     }

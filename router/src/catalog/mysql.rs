@@ -22,7 +22,7 @@ use super::{
 use async_trait::async_trait;
 use mysql_async::{Conn, Params, Value, prelude::Queryable};
 use session::{Failure, Sessions, Tx};
-use shardline_domain::{id::ShardId, slot::Slot};
+use shardline_domain::{id::ShardId, placement::transfer::Mark, slot::Slot};
 use std::time::Duration;
 
 const COORDINATOR: &str = "coordinator";
@@ -240,6 +240,9 @@ impl CatalogStore for MysqlCatalog {
             let rows =
                 report.lanes.iter().map(|lane| (shard, lane.lane, lane.committed, lane.relayed));
             tx.exec_batch(sql, rows).await?;
+            let sql = "INSERT INTO marks (shard, term, tally) VALUES (?, ?, 0) \
+                ON DUPLICATE KEY UPDATE term = GREATEST(term, VALUES(term))";
+            tx.exec_drop(sql, (shard, report.term)).await?;
             Ok((tx, true))
         };
         self.sessions.run(step).await
@@ -254,6 +257,15 @@ impl CatalogStore for MysqlCatalog {
                 .into_iter()
                 .map(|(lane, committed, relayed)| LanePosition { lane, committed, relayed })
                 .collect())
+        };
+        self.sessions.read(step).await
+    }
+
+    async fn mark(&self, shard: ShardId) -> Result<Mark, CatalogError> {
+        let step = |mut db: Conn| async move {
+            let sql = "SELECT term, tally FROM marks WHERE shard = ?";
+            let row: Option<(u64, u64)> = db.exec_first(sql, (shard.0,)).await?;
+            Ok(row.map(|(term, tally)| Mark { term, tally }).unwrap_or_default())
         };
         self.sessions.read(step).await
     }

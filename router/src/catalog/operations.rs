@@ -6,6 +6,10 @@ use async_trait::async_trait;
 use shardline_domain::id::ShardId;
 use shardline_domain::placement::transfer::Attempt;
 use shardline_domain::slot::Epoch;
+use shardline_domain::limits::{
+    MOVES_KEPT_FOR, MOVES_KEPT_MAX, OPERATOR_CHANGES_KEPT_FOR, OPERATOR_CHANGES_KEPT_MAX,
+    REBALANCES_KEPT_MAX,
+};
 use std::time::Duration;
 
 /// Each method is one atomic step, and repeating it changes nothing more. `Refused`: the cluster is not
@@ -69,8 +73,41 @@ pub trait OperationStore: Send + Sync {
     /// Something that is done elsewhere, and by whom: written before it is done.
     async fn note_change(&self, by: &str, what: &str) -> Result<(), CatalogError>;
 
+    /// Deletes what is beyond `keep`, the oldest first, at most `at_once` of each kind, and says how much:
+    /// moves that ended with their slots and journals, rebalances that ended, operators' changes. What is
+    /// live, the newest rebalance and the newest change stay. `NotLeader` if `term` is not the newest.
+    async fn trim(&self, term: u64, keep: &Keep, at_once: u32) -> Result<u64, CatalogError>;
+
     /// The newest first.
     async fn changes(&self, limit: u32) -> Result<Vec<ChangeRow>, CatalogError>;
+}
+
+/// How much of what has ended is kept: at most so many, and no longer than so.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Keep {
+    pub moves: u32,
+    pub rebalances: u32,
+    pub moves_for: Duration,
+    pub changes: u32,
+    pub changes_for: Duration,
+}
+
+impl Keep {
+    pub const LIMITS: Keep = Keep {
+        moves: MOVES_KEPT_MAX,
+        rebalances: REBALANCES_KEPT_MAX,
+        moves_for: MOVES_KEPT_FOR,
+        changes: OPERATOR_CHANGES_KEPT_MAX,
+        changes_for: OPERATOR_CHANGES_KEPT_FOR,
+    };
+
+    /// What began or ended before these times goes: of moves and rebalances, of changes.
+    pub(super) fn before(&self, now_ms: i64) -> (i64, i64) {
+        let ago = |time: Duration| {
+            now_ms.saturating_sub(i64::try_from(time.as_millis()).unwrap_or(i64::MAX))
+        };
+        (ago(self.moves_for), ago(self.changes_for))
+    }
 }
 
 #[derive(Clone, PartialEq, Eq, Debug)]

@@ -21,7 +21,7 @@ use rusqlite::{
     Connection, ErrorCode, OptionalExtension, Row, Transaction, TransactionBehavior, params,
 };
 use shardline_daemon::clock::Stopwatch;
-use shardline_domain::{id::ShardId, slot::Slot};
+use shardline_domain::{id::ShardId, placement::transfer::Mark, slot::Slot};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -286,6 +286,9 @@ impl CatalogStore for SqliteCatalog {
             for lane in &report.lanes {
                 upsert.execute(params![report.shard.0, lane.lane, lane.committed, lane.relayed])?;
             }
+            let sql = "INSERT INTO marks (shard, term, tally) VALUES (?, ?, 0) \
+                ON CONFLICT (shard) DO UPDATE SET term = MAX(term, excluded.term)";
+            tx.execute(sql, params![report.shard.0, report.term])?;
             Ok(true)
         })
         .await
@@ -299,6 +302,15 @@ impl CatalogStore for SqliteCatalog {
                 let (lane, committed, relayed) = row.try_into()?;
                 Ok(LanePosition { lane, committed, relayed })
             })
+        })
+        .await
+    }
+
+    async fn mark(&self, shard: ShardId) -> Result<Mark, CatalogError> {
+        self.run(move |tx| {
+            let sql = "SELECT term, tally FROM marks WHERE shard = ?";
+            let read = |row: &rusqlite::Row<'_>| Ok(Mark { term: row.get(0)?, tally: row.get(1)? });
+            Ok(tx.query_row(sql, [shard.0], read).optional()?.unwrap_or_default())
         })
         .await
     }

@@ -16,7 +16,7 @@ use crate::metrics::{MOVED_ROWS, WRITE_PAUSE_SECONDS};
 use checks::Checker;
 use shardline_daemon::clock::Stopwatch;
 use shardline_domain::placement::transfer::{
-    Arrow, Blocked, Checks, Decision, Facts, Move, MoveId, Phase, decide,
+    Arrow, Blocked, Checks, Decision, Facts, Move, MoveId, NotAsExpected, Phase, Terms, decide,
 };
 use side::Side;
 use std::sync::Arc;
@@ -70,6 +70,8 @@ struct Carrier {
     gate: Option<(Duration, Stopwatch)>,
     /// Since FREEZING began; until the gate's time is known.
     freezing: Option<(Duration, Stopwatch)>,
+    /// Of both shards' writers, as a refused flip said.
+    newest: Terms,
     blocked: Blocked,
     /// Why the attempt was given up, in words.
     given_up: String,
@@ -95,6 +97,7 @@ impl Carrier {
             in_phase,
             gate: None,
             freezing: None,
+            newest: Terms::default(),
             blocked: Blocked::Nothing,
             given_up,
             course: row.course.clone(),
@@ -156,6 +159,7 @@ impl Carrier {
             writes_wait: self.waited(),
             checks,
             turn,
+            newest: self.newest(),
         };
         let (source, target) = (self.source.report(), self.target.report());
         let with_turn = decide(&self.present, source, target, &facts(true));
@@ -166,6 +170,16 @@ impl Carrier {
             return with_turn;
         }
         decide(&self.present, source, target, &facts(false))
+    }
+
+    /// The shards' writers, as far as is known here.
+    fn newest(&self) -> Terms {
+        let of =
+            |shard, known: u64| known.max(self.field.shard(shard).map_or(0, |row| row.writer_term));
+        Terms {
+            source: of(self.present.source, self.newest.source),
+            target: of(self.present.target, self.newest.target),
+        }
     }
 
     /// For how long writes have waited, as far as it is known.
@@ -253,6 +267,9 @@ impl Carrier {
         if let CatalogError::NotLeader { term } = error {
             info!(term, move_id = %self.present.id, "another coordinator goes on with a move");
             return Err(Superseded);
+        }
+        if let CatalogError::NotAsExpected(NotAsExpected::NotProven { newest, .. }) = error {
+            self.newest = *newest;
         }
         warn!(%error, move_id = %self.present.id, "a step of a move is looked up");
         let pause = if self.writes_wait() { RETRY_FROZEN_AFTER } else { RETRY_AFTER };

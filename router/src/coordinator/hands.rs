@@ -4,6 +4,7 @@
 use super::carry_out::carry_out;
 use super::field::{Field, Reach};
 use super::rebalance;
+use super::trim::Trimmer;
 use super::turns::starters;
 use crate::catalog::moves::{MoveRow, Which};
 use crate::catalog::operations::RebalanceState;
@@ -26,6 +27,7 @@ enum Job {
 
 pub(super) struct Hands {
     field: Arc<Field>,
+    trimmer: Trimmer,
     tasks: JoinSet<Job>,
     busy: BTreeSet<Job>,
 }
@@ -38,7 +40,7 @@ impl Hands {
         wake: Arc<Notify>,
     ) -> Hands {
         let field = Arc::new(Field::new(catalog, reach, term, wake));
-        Hands { field, tasks: JoinSet::new(), busy: BTreeSet::new() }
+        Hands { field, trimmer: Trimmer::default(), tasks: JoinSet::new(), busy: BTreeSet::new() }
     }
 
     pub(super) fn term(&self) -> u64 {
@@ -81,7 +83,7 @@ impl Hands {
                 Job::Rebalance(id)
             });
         }
-        Ok(())
+        self.trimmer.trim(self.field.catalog.as_ref(), self.field.term).await
     }
 
     fn begin(&mut self, job: Job, work: impl Future<Output = Job> + Send + 'static) {

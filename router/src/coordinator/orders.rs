@@ -1,9 +1,9 @@
 //! Orders and reports of moves, between the rules and the wire.
 
 use shardline_domain::placement::transfer::{
-    Attempt, Blocked, Move, MoveId, Progress, Report, Standing, Task,
+    Attempt, Blocked, Mark, Move, MoveId, Progress, Proof, Report, Standing, Task,
 };
-use shardline_wire::internal::{self, MoveOrder, MoveReport, MoveStanding, MoveTask};
+use shardline_wire::internal::{self, DatabaseMark, MoveOrder, MoveReport, MoveStanding, MoveTask};
 use std::time::Duration;
 
 /// What an order says besides whose it is and what it is.
@@ -61,9 +61,17 @@ pub(super) fn report(answer: &MoveReport) -> Report {
             stalled_rounds: answer.stalled_rounds,
             verified: answer.verified,
             mismatched: answer.mismatched,
-            settled: answer.settled,
+            settled: proof(answer),
         },
     }
+}
+
+/// None: it is not settled, or does not say under which writers.
+fn proof(answer: &MoveReport) -> Option<Proof> {
+    let mark = |mark: &DatabaseMark| Mark { term: mark.term, tally: mark.tally };
+    let source = answer.source_mark.as_ref().map(mark)?;
+    let target = answer.target_mark.as_ref().map(mark)?;
+    answer.settled.then_some(Proof { source, target })
 }
 
 fn standing_in(standing: MoveStanding) -> Standing {

@@ -5,9 +5,10 @@ use crate::catalog::moves::{MoveRow, Step};
 use crate::catalog::operations::{Rebalance, ShardChange};
 use crate::planning::{HeldBatch, Plan, PlannedShard};
 use shardline_domain::placement::batches::{self, Batch};
+use shardline_domain::placement::pace::Pace;
 use shardline_domain::placement::transfer::{AbortReason, Phase, Wish};
 use shardline_wire::internal::{
-    self, MoveInfo, MoveStep, PlanAnswer, PlannedMove, RebalanceInfo, ShardChanged,
+    self, MoveInfo, MoveStep, PlanAnswer, PlanPace, PlannedMove, RebalanceInfo, ShardChanged,
 };
 use std::time::Duration;
 
@@ -24,16 +25,21 @@ pub(super) fn change(change: ShardChange) -> ShardChanged {
     }
 }
 
-pub(super) fn plan(plan: &Plan, bytes_per_second: u64) -> PlanAnswer {
-    let free = plan.free.iter().map(|batch| planned(batch, None, bytes_per_second));
-    let held =
-        plan.held.iter().map(|held| planned(&held.batch, Some(held.holder().0), bytes_per_second));
+pub(super) fn plan(plan: &Plan, pace: &Pace, bytes_per_second: u64) -> PlanAnswer {
+    let planned = |batch, after_move| planned(batch, after_move, pace, bytes_per_second);
+    let free = plan.free.iter().map(|batch| planned(batch, None));
+    let held = plan.held.iter().map(|held| planned(&held.batch, Some(held.holder().0)));
     let all: Vec<Batch> = plan.free.iter().chain(plan.held.iter().map(of_held)).cloned().collect();
     PlanAnswer {
         moves: free.chain(held).collect(),
         shards: plan.shards.iter().map(planned_shard).collect(),
-        seconds: seconds(batches::takes(&plan.free, bytes_per_second)),
+        seconds: seconds(batches::takes(&plan.free, pace, bytes_per_second)),
         digest: format!("{:016x}", batches::digest(&all)),
+        pace: Some(PlanPace {
+            rows_per_second: pace.rows_per_second,
+            bytes_per_second: pace.bytes_per_second,
+            moves: u32::try_from(pace.moves).unwrap_or(u32::MAX),
+        }),
     }
 }
 
@@ -41,7 +47,12 @@ fn of_held(held: &HeldBatch) -> &Batch {
     &held.batch
 }
 
-fn planned(batch: &Batch, after_move: Option<u64>, bytes_per_second: u64) -> PlannedMove {
+fn planned(
+    batch: &Batch,
+    after_move: Option<u64>,
+    pace: &Pace,
+    bytes_per_second: u64,
+) -> PlannedMove {
     PlannedMove {
         source: batch.source.0,
         target: batch.target.0,
@@ -49,7 +60,7 @@ fn planned(batch: &Batch, after_move: Option<u64>, bytes_per_second: u64) -> Pla
         entities: batch.load.entities,
         rows: batch.load.rows,
         bytes: batch.load.bytes,
-        seconds: seconds(batch.takes(bytes_per_second)),
+        seconds: seconds(batch.takes(pace, bytes_per_second)),
         pause_ms: millis(batch.pause()),
         after_move,
     }

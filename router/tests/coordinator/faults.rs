@@ -1,11 +1,12 @@
 //! Coordinators die, lead twice, and are not heard: the move ends all the same, and nothing is lost.
 
 use crate::shard::Fate;
-use crate::world::World;
+use crate::world::{World, slot};
 use futures::future::join_all;
 use shardline_domain::id::ShardId;
-use shardline_domain::placement::transfer::Phase;
+use shardline_domain::placement::transfer::{AbortReason, Phase};
 use shardline_wire::internal::MoveTask;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 /// One of each phase of a move.
@@ -134,6 +135,26 @@ async fn writes_that_waited_too_long_go_on_at_the_source_and_the_move_is_tried_a
     world.network.release();
     let row = world.until(id, Phase::Done).await;
     assert_eq!(row.attempt.0, 2);
+    writer.stop().await;
+    world.check(&writer).await;
+    world.check_journal(id).await;
+}
+
+/// What it says was found under a writer that is not the shard's any more.
+#[tokio::test]
+async fn a_copy_that_was_compared_under_an_earlier_writer_never_becomes_the_owners() {
+    let mut world = World::new().await;
+    let writer = world.writer(&[0, 2]);
+    let id = world.planned(&[0, 2], Duration::ZERO).await;
+    let target = world.network.of(ShardId(1));
+    let term = target.term.swap(0, Ordering::SeqCst);
+    world.leader("a").await;
+    let row = world.until(id, Phase::Aborting).await;
+    assert_eq!(row.aborted, Some(AbortReason::FrozenTooLong));
+    let held = world.catalog.locate_slot(slot(2)).await.expect("an answer").expect("it is placed");
+    assert_eq!(held.row.shard, ShardId(0));
+    target.term.store(term, Ordering::SeqCst);
+    world.until(id, Phase::Done).await;
     writer.stop().await;
     world.check(&writer).await;
     world.check_journal(id).await;

@@ -4,6 +4,7 @@ use crate::shard::{TestShard, address};
 use crate::world::{Leader, World};
 use shardline_domain::id::ShardId;
 use shardline_domain::placement::transfer::Phase;
+use shardline_router::catalog::operations::Keep;
 use shardline_router::operations::Operations;
 use shardline_wire::admin::Operations as _;
 use shardline_wire::internal::{
@@ -262,4 +263,27 @@ async fn a_move_to_a_shard_that_changed_since_is_given_up_and_so_is_the_rebalanc
         .await;
     assert_eq!(ended.state.name(), "failed");
     assert!(ended.note.contains("unfit") && ended.note.contains("shard 2 has 15"), "{ended:?}");
+}
+
+#[tokio::test]
+async fn a_move_that_is_kept_no_more_is_told_from_one_that_never_was() {
+    let place = Place::new().await;
+    place.leads().await;
+    for slots in [0, 2] {
+        let id = place.world.planned(&[slots], Duration::ZERO).await;
+        place.world.until(id, Phase::Done).await;
+    }
+    let keep = Keep { moves: 1, ..Keep::LIMITS };
+    let term = place.leader.term().expect("it leads");
+    assert_eq!(place.world.catalog.trim(term, &keep, 10).await.expect("an answer"), 1);
+    let shown = async |id| place.operations.show_move(ShowMoveRequest { r#move: id }).await;
+    let gone = shown(1).await.expect_err("it was deleted");
+    assert_eq!(gone.code(), Code::NotFound);
+    assert!(gone.message.contains("move 1 ended and is kept no more"), "{gone}");
+    let never = shown(9).await.expect_err("there was none");
+    assert_eq!(never.message, "there is no move 9");
+    assert!(place.wish(1, "finish").await.is_err_and(|refusal| refusal.code() == Code::NotFound));
+    shown(2).await.expect("it is kept");
+    let plan = place.operations.plan(PlanRequest::default()).await.expect("an answer");
+    assert_eq!(plan.pace.expect("it says").moves, 0, "nothing was measured yet");
 }

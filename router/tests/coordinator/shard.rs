@@ -5,16 +5,16 @@ use async_trait::async_trait;
 use parking_lot::Mutex;
 use shardline_domain::id::ShardId;
 use shardline_domain::placement::transfer::{
-    Attempt, MoveId, Order, Progress, Refused, SlotRow, SlotState, Standing, Task, emptied, hear,
-    is_close, may_import, may_purge, obey, standing,
+    Attempt, Mark, MoveId, Order, Progress, Proof, Refused, SlotRow, SlotState, Standing, Task,
+    emptied, hear, is_close, may_import, may_purge, obey, standing,
 };
 use shardline_domain::slot::{Epoch, Slot};
 use shardline_router::catalog::WholeCatalog;
 use shardline_router::catalog::moves::HeldSlot;
 use shardline_wire::internal::{
-    ChangedAnswer, ChangedRequest, DigestsAnswer, DigestsRequest, HeadsAnswer, HeadsRequest,
-    MoveOrder, MoveReport, MoveStanding, MoveTask, RowsAnswer, RowsRequest, ShardDescription,
-    SlotLoad,
+    ChangedAnswer, ChangedRequest, DatabaseMark, DigestsAnswer, DigestsRequest, HeadsAnswer,
+    HeadsRequest, MoveOrder, MoveReport, MoveStanding, MoveTask, RowsAnswer, RowsRequest,
+    ShardDescription, SlotLoad,
 };
 use shardline_wire::moves::{Moves, MovesConnect};
 use shardline_wire::refusal::{Code, Refusal};
@@ -42,6 +42,8 @@ pub(crate) struct TestShard {
     pub(crate) id: ShardId,
     catalog: Arc<dyn WholeCatalog>,
     network: Arc<Network>,
+    /// Of its writer.
+    pub(crate) term: AtomicU64,
     state: Mutex<State>,
     pub(crate) description: Mutex<ShardDescription>,
 }
@@ -191,6 +193,7 @@ impl TestShard {
             id: ShardId(id),
             catalog,
             network,
+            term: AtomicU64::new(0),
             state: Mutex::default(),
             description: Mutex::new(description),
         })
@@ -345,7 +348,7 @@ impl TestShard {
                     .iter()
                     .map(|(slot, _)| (*slot, peer.row(*slot), peer.values(*slot)))
                     .collect();
-                self.copy(task, id, attempt, &theirs);
+                self.copy(task, id, attempt, &theirs, peer.mark());
             }
             Task::Purge | Task::Discard => {
                 let state = &mut *self.state.lock();
@@ -362,7 +365,18 @@ impl TestShard {
         }
     }
 
-    fn copy(&self, task: Task, id: MoveId, attempt: Attempt, theirs: &[(Slot, SlotRow, Vec<u64>)]) {
+    fn mark(&self) -> Mark {
+        Mark { term: self.term.load(Ordering::SeqCst), tally: 1 }
+    }
+
+    fn copy(
+        &self,
+        task: Task,
+        id: MoveId,
+        attempt: Attempt,
+        theirs: &[(Slot, SlotRow, Vec<u64>)],
+        source: Mark,
+    ) {
         let state = &mut *self.state.lock();
         let (of, ..) = state.parts.entry(id).or_default();
         if *of != attempt {
@@ -391,7 +405,9 @@ impl TestShard {
         progress.close_rounds =
             if is_close(changed, Duration::ZERO) { progress.close_rounds + 1 } else { 0 };
         progress.verified |= task == Task::Verify;
-        progress.settled |= task == Task::Settle && all_frozen;
+        if task == Task::Settle && all_frozen {
+            progress.settled.get_or_insert(Proof { source, target: self.mark() });
+        }
     }
 
     fn report(&self, id: MoveId, attempt: Attempt, slots: &[(Slot, Epoch)]) -> MoveReport {
@@ -412,7 +428,9 @@ impl TestShard {
             stalled_rounds: progress.stalled_rounds,
             verified: progress.verified,
             mismatched: progress.mismatched,
-            settled: progress.settled,
+            settled: progress.settled.is_some(),
+            source_mark: progress.settled.map(|proof| mark_out(proof.source)),
+            target_mark: progress.settled.map(|proof| mark_out(proof.target)),
             entities: 1,
             entities_total: 1,
             rows,
@@ -432,6 +450,10 @@ impl TestShard {
         });
         report
     }
+}
+
+fn mark_out(mark: Mark) -> DatabaseMark {
+    DatabaseMark { term: mark.term, tally: mark.tally }
 }
 
 fn row(state: &State, slot: Slot) -> SlotRow {

@@ -14,6 +14,7 @@ use shardline_router::coordinator::{Coordinator, Reach};
 use shardline_router::operations::Operations;
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 use tokio::task::{AbortHandle, JoinSet};
 use tokio_util::sync::CancellationToken;
@@ -83,7 +84,9 @@ impl World {
         let report =
             Report { shard, term: grant.term, lanes: Vec::new(), durability: String::new() };
         assert!(self.catalog.report(&report).await.expect("an answer"));
-        self.network.of(shard).start().await;
+        let node = self.network.of(shard);
+        node.term.store(grant.term, Ordering::SeqCst);
+        node.start().await;
     }
 
     pub(crate) fn reach(&self) -> Reach {

@@ -3,8 +3,8 @@
 
 use super::orders::{Order, standing_out};
 use parking_lot::Mutex;
-use shardline_domain::placement::transfer::{Progress, Standing};
-use shardline_wire::internal::MoveReport;
+use shardline_domain::placement::transfer::{Mark, Progress, Standing};
+use shardline_wire::internal::{DatabaseMark, MoveReport};
 use tokio::sync::{Notify, watch};
 
 pub(super) struct Part {
@@ -36,6 +36,10 @@ pub(super) struct Counts {
     pub(super) rows: u64,
     pub(super) bytes: u64,
     pub(super) lag_entities: u64,
+}
+
+fn mark_out(mark: Mark) -> DatabaseMark {
+    DatabaseMark { term: mark.term, tally: mark.tally }
 }
 
 impl Default for Part {
@@ -124,7 +128,9 @@ impl Part {
             stalled_rounds: progress.stalled_rounds,
             verified: progress.verified,
             mismatched: progress.mismatched,
-            settled: progress.settled,
+            settled: progress.settled.is_some(),
+            source_mark: progress.settled.map(|proof| mark_out(proof.source)),
+            target_mark: progress.settled.map(|proof| mark_out(proof.target)),
             entities: counts.entities,
             entities_total: counts.entities_total,
             rows: counts.rows,

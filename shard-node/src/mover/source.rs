@@ -81,7 +81,13 @@ impl Mover {
             frozen: scope.is_frozen,
             entities: changed.entities,
             cursors: changed.cursors.iter().map(cursor_out).collect(),
+            database: scope.is_frozen.then(|| self.mark()),
         })
+    }
+
+    /// Of this term; it covers every freeze that was shown.
+    pub(super) fn mark(&self) -> wire::DatabaseMark {
+        wire::DatabaseMark { term: self.fence.term(), tally: self.slots.tally() }
     }
 
     pub(crate) async fn heads(&self, request: HeadsRequest) -> Result<HeadsAnswer, Refusal> {

@@ -16,9 +16,9 @@ use futures::{StreamExt, TryStreamExt, stream};
 use parking_lot::Mutex;
 use shardline_daemon::backoff::Backoff;
 use shardline_daemon::clock::Stopwatch;
-use shardline_domain::placement::transfer::{Attempt, Task, is_close};
+use shardline_domain::placement::transfer::{Attempt, Mark, Proof, Task, is_close};
 use shardline_domain::slot::{Epoch, Slot};
-use shardline_wire::internal::ChangedRequest;
+use shardline_wire::internal::{ChangedRequest, DatabaseMark};
 use shardline_wire::moves::Moves;
 use shardline_wire::refusal::{Code, Refusal};
 use std::collections::{BTreeSet, HashMap};
@@ -198,11 +198,11 @@ impl<'a> Work<'a> {
 
     /// Catches up once, and compares as far as that is due.
     async fn round(&mut self, order: &Order) -> Result<Duration, Halt> {
-        if self.part.progress().settled {
+        if self.part.progress().settled.is_some() {
             return Ok(ROUND_EVERY);
         }
         let caught_up = self.catch_up(order).await?;
-        let CaughtUp { count, took, frozen, .. } = caught_up;
+        let CaughtUp { count, took, frozen } = caught_up;
         let close = is_close(count, took);
         let (shrinks, compared) = {
             let mut memory = self.memory.lock();
@@ -210,8 +210,14 @@ impl<'a> Work<'a> {
             (last.is_none_or(|last| count < last), memory.compared)
         };
         let compares = order.task != Task::Copy || compared;
-        let verdict = if compares { self.compare(order, frozen).await? } else { Verdict::Open };
+        let verdict =
+            if compares { self.compare(order, frozen.is_some()).await? } else { Verdict::Open };
         let verified = self.memory.lock().compared;
+        let settled = match (frozen, &verdict) {
+            (Some(source), Verdict::Equal) => Some(self.proof(source).await?),
+            _ => None,
+        };
+        let frozen = frozen.is_some();
         self.part.proceed(order, |progress, counts| {
             progress.copied = true;
             progress.close_rounds = if close { progress.close_rounds.saturating_add(1) } else { 0 };
@@ -220,7 +226,7 @@ impl<'a> Work<'a> {
                 if stalls { progress.stalled_rounds.saturating_add(1) } else { 0 };
             progress.verified = verified;
             progress.mismatched |= verdict == Verdict::Mismatch;
-            progress.settled |= frozen && verdict == Verdict::Equal;
+            progress.settled = progress.settled.or(settled);
             counts.lag_entities = count;
         });
         self.part.note(String::new());
@@ -230,6 +236,13 @@ impl<'a> Work<'a> {
         }
         // Next to what else the shard does, copying takes half of the time.
         Ok(took.clamp(ROUND_EVERY, Duration::from_secs(2)))
+    }
+
+    /// What is equal now rests on both databases as they are: this one with every import.
+    async fn proof(&self, source: Mark) -> Result<Proof, Halt> {
+        self.mover.slots.count().await?;
+        let DatabaseMark { term, tally } = self.mover.mark();
+        Ok(Proof { source, target: Mark { term, tally } })
     }
 
     async fn follow(&mut self, order: &Order) -> Result<(), Halt> {
@@ -280,7 +293,10 @@ impl<'a> Work<'a> {
         }
         drop(memory);
         let took = stopwatch.elapsed().saturating_sub(*self.held_back.lock());
-        Ok(CaughtUp { count, took, frozen: answer.frozen })
+        // One that does not say under which writer it is frozen proves nothing.
+        let mark = answer.database.filter(|_| answer.frozen);
+        let frozen = mark.map(|DatabaseMark { term, tally }| Mark { term, tally });
+        Ok(CaughtUp { count, took, frozen })
     }
 
     /// Whether the work is still what was ordered; an order for the same is the same.
@@ -358,7 +374,7 @@ struct CaughtUp {
     count: u64,
     took: Duration,
     /// The other side was frozen by this attempt before it was asked: nothing changes any more.
-    frozen: bool,
+    frozen: Option<Mark>,
 }
 
 fn fence(order: &Order, slot: Slot) -> MoveFence {

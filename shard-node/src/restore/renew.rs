@@ -1,7 +1,7 @@
 //! Makes a database servable whose loss was accepted: lanes go on past what was reported, and every
 //! chat gets a new log, a bounded number with each commit. Nothing is served meanwhile.
 
-use super::{RENEWING_LANE, Verdict, judge, renewed_before};
+use super::{Known, RENEWING_LANE, Verdict, judge, renewed_before};
 use crate::config::Config;
 use crate::serving::StartError;
 use crate::store::{
@@ -9,7 +9,6 @@ use crate::store::{
     Store, StoreError, UserRow, WriteSet, Writer,
 };
 use crate::write::chat::new_log;
-use shardline_wire::internal::LanePosition;
 use std::collections::HashMap;
 
 /// Entities of one commit.
@@ -27,13 +26,13 @@ pub(crate) async fn settle(
     store: &dyn Store,
     config: &Config,
     writer: Writer,
-    reported: &[LanePosition],
+    known: &Known<'_>,
 ) -> Result<(), StartError> {
-    let (verdict, found) = look(store, config, reported).await?;
-    let (first, jumps) = match verdict {
+    let (verdict, found) = look(store, config, known).await?;
+    let (first, jumps, tally) = match verdict {
         Verdict::Complete => return Ok(()),
         Verdict::Quarantined(loss) => return Err(StartError::Restored(loss)),
-        Verdict::Renew { first, jumps } => (first, jumps),
+        Verdict::Renew { first, jumps, tally } => (first, jumps, tally),
     };
     tracing::warn!(shard = config.shard, first, ?jumps, "a loss was accepted: chats get new logs");
     let lanes = jumps.iter().map(|(lane, _)| lane + 1).max().unwrap_or(1);
@@ -44,9 +43,13 @@ pub(crate) async fn settle(
     let next = committed.map_or(0, |row| row.committed) + 1;
     let mut position = lacks(RENEWING_LANE).unwrap_or(next);
     // The mark first: once no lane lacks anything, only it says that this is not done.
-    commit(store, RENEWING_LANE, only_journal(position, renewed_before(first))).await?;
+    commit(store, RENEWING_LANE, only_journal(position, renewed_before(first, known.terms.1)))
+        .await?;
     for (lane, to) in jumps.iter().filter(|(lane, _)| *lane != RENEWING_LANE) {
         commit(store, *lane, only_journal(*to, Vec::new())).await?;
+    }
+    if let Some(tally) = tally {
+        store.raise_tally(tally).await?;
     }
     let mut first = first;
     loop {
@@ -55,7 +58,7 @@ pub(crate) async fn settle(
         first = last.entity + 1;
         position += 1;
         let mut writes = renewed(store, heads).await?;
-        writes.journal = only_journal(position, renewed_before(first)).journal;
+        writes.journal = only_journal(position, renewed_before(first, known.terms.1)).journal;
         commit(store, RENEWING_LANE, writes).await?;
     }
     commit(store, RENEWING_LANE, only_journal(position + 1, Vec::new())).await?;
@@ -66,13 +69,13 @@ pub(crate) async fn settle(
 async fn look(
     store: &dyn Store,
     config: &Config,
-    reported: &[LanePosition],
+    known: &Known<'_>,
 ) -> Result<(Verdict, Vec<LanePositions>), StoreError> {
     let found = store.lane_positions().await?;
     let committed = found.iter().find(|row| row.lane == RENEWING_LANE).map(|row| row.committed);
     let before = committed.unwrap_or(0).saturating_sub(1);
     let last = store.journal(RENEWING_LANE, before, 1).await?.pop();
-    let verdict = judge(config.shard, &found, reported, &config.accept_loss, last.as_ref());
+    let verdict = judge(config.shard, &found, known, &config.accept_loss, last.as_ref());
     Ok((verdict, found))
 }
 

@@ -65,6 +65,8 @@ macro_rules! store_conformance {
             slots::a_change_may_be_asked_for_again,
             slots::all_slots_change_at_once,
             slots::a_change_that_was_lost_on_its_way_is_repeated,
+            slots::slot_changes_and_imports_are_counted,
+            slots::a_database_knows_where_its_slots_were_right,
             copying::a_copy_made_while_people_write_ends_equal,
             copying::a_big_chat_takes_many_pages_and_goes_on_after_a_crash,
             copying::a_difference_brings_what_changed,

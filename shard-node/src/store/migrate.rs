@@ -1,8 +1,10 @@
 //! The schema's history: numbered steps, one statement each, safe to run twice. They run on an empty
 //! database by themselves, else when told to (`apply` of each kind of store); a service runs on the
-//! schema it was built with and on the next one, so that an upgrade needs no stop.
+//! schema of its release and on the next one's, so that an upgrade needs no stop. The database says
+//! which release brought its newest steps: a program cannot know of steps that came after it.
 
 use crate::store::StoreError;
+use shardline_domain::release::{Fit, RELEASE, Schema, fit};
 
 /// One step, as it stands in migrations/shard/KIND/NNNN-NAME/up.sql.
 #[derive(Clone, Copy, Debug)]
@@ -43,6 +45,8 @@ pub const MYSQL: &[Migration] = migrations!("mysql":
     16 "0016-slots-attempt",
     17 "0017-slots-leader-term",
     18 "0018-imports",
+    19 "0019-tallies",
+    20 "0020-origin",
 );
 
 pub const SQLITE: &[Migration] = migrations!("sqlite":
@@ -64,6 +68,8 @@ pub const SQLITE: &[Migration] = migrations!("sqlite":
     16 "0016-slots-attempt",
     17 "0017-slots-leader-term",
     18 "0018-imports",
+    19 "0019-tallies",
+    20 "0020-origin",
 );
 
 /// The schema that this program was built with.
@@ -76,6 +82,8 @@ pub fn own_version(migrations: &[Migration]) -> u32 {
 pub struct Found {
     /// The highest step that was applied; 0 if none.
     pub version: u32,
+    /// Whose steps it has; 1 where that is not noted.
+    pub release: u32,
     /// A writer took it over at least once, or it holds tables that are not ours.
     pub used: bool,
 }
@@ -88,23 +96,36 @@ pub enum Opening {
     Refuse,
 }
 
-/// May a service with schema `own` open what was found?
-pub fn opening(found: Found, own: u32) -> Opening {
-    if own <= found.version && found.version <= own + 1 {
-        Opening::Run
-    } else if found.version < own && !found.used {
-        Opening::ApplyFirst
-    } else {
-        Opening::Refuse
+/// May this program open what was found? `own`: what it was built with.
+pub fn opening(found: Found, own: Schema) -> Opening {
+    match fit(Schema { release: found.release, step: found.version }, own) {
+        Fit::Runs => Opening::Run,
+        Fit::TooOld if !found.used => Opening::ApplyFirst,
+        Fit::TooOld | Fit::TooNew => Opening::Refuse,
     }
 }
 
-pub(super) fn refusal(found: Found, own: u32) -> StoreError {
-    let Found { version, .. } = found;
-    StoreError::Corrupt(format!(
-        "its schema is {version}, this program needs {own} or {}; see shardctl migrate",
-        own + 1
-    ))
+/// What this program was built with.
+pub(super) fn own_schema(migrations: &[Migration]) -> Schema {
+    Schema { release: RELEASE, step: own_version(migrations) }
+}
+
+pub(super) fn refusal(found: Found, own: Schema) -> StoreError {
+    let Found { version, release, .. } = found;
+    StoreError::Corrupt(match fit(Schema { release, step: version }, own) {
+        Fit::TooNew => format!(
+            "its schema is release {release}'s, and this program is of release {}, which runs on its \
+             own and on the next one's: start a program of release {} or later",
+            own.release,
+            release - 1
+        ),
+        _ => format!(
+            "its schema has step {version}, this program needs step {}: start one shard-node of this \
+             release with --migrate true, which older ones of release {} run beside",
+            own.step,
+            own.release - 1
+        ),
+    })
 }
 
 #[cfg(test)]
@@ -129,16 +150,27 @@ mod tests {
     }
 
     #[test]
-    fn a_service_runs_on_its_own_schema_and_the_next_and_makes_an_unused_one() {
-        let found = |version, used| Found { version, used };
+    fn a_service_runs_on_its_release_and_the_next_and_makes_an_unused_one() {
+        let found = |release, version, used| Found { version, release, used };
+        let own = Schema { release: 3, step: 7 };
+        let check = |found, expected| assert_eq!(opening(found, own), expected, "{found:?}");
         for used in [true, false] {
-            assert_eq!(opening(found(7, used), 7), Opening::Run);
-            assert_eq!(opening(found(8, used), 7), Opening::Run);
-            assert_eq!(opening(found(9, used), 7), Opening::Refuse);
+            check(found(3, 7, used), Opening::Run);
+            check(found(4, 20, used), Opening::Run);
+            check(found(5, 21, used), Opening::Refuse);
         }
-        assert_eq!(opening(found(6, true), 7), Opening::Refuse);
-        assert_eq!(opening(found(0, true), 7), Opening::Refuse);
-        assert_eq!(opening(found(0, false), 7), Opening::ApplyFirst);
-        assert_eq!(opening(found(3, false), 7), Opening::ApplyFirst);
+        check(found(2, 6, true), Opening::Refuse);
+        check(found(1, 0, true), Opening::Refuse);
+        check(found(1, 0, false), Opening::ApplyFirst);
+        check(found(2, 3, false), Opening::ApplyFirst);
+    }
+
+    #[test]
+    fn a_refusal_says_what_to_start() {
+        let own = Schema { release: 3, step: 7 };
+        let said =
+            |release, version| refusal(Found { version, release, used: true }, own).to_string();
+        assert!(said(5, 21).contains("start a program of release 4 or later"), "{}", said(5, 21));
+        assert!(said(2, 6).contains("--migrate true"), "{}", said(2, 6));
     }
 }

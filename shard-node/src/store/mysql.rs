@@ -112,11 +112,36 @@ impl Store for MySqlStore {
             lane.lock().await.end(&self.connector).await?;
         }
         self.moving.end_lost().await?;
-        control::take_over(&self.connector, writer, lanes).await?;
+        let server = control::take_over(&self.connector, writer, lanes).await?;
+        self.connector.stay_on(Some(server));
         let mine = |lane| Arc::new(tokio::sync::Mutex::new(Lane::new(lane)));
         *self.lanes.write() = (0..lanes).map(mine).collect();
         *self.me.lock() = Some(writer);
         Ok(())
+    }
+
+    async fn found(&self) -> Result<Found, StoreError> {
+        self.connector.stay_on(None);
+        self.reads.forget();
+        self.moving.forget();
+        self.connector.on_own_session(async |session| control::found(session).await).await
+    }
+
+    async fn keep_origin(&self) -> Result<(), StoreError> {
+        let me = self.me()?;
+        self.moving
+            .step(async |session: &mut Session| control::keep_origin(session, me).await)
+            .await
+    }
+
+    async fn tally(&self) -> Result<u64, StoreError> {
+        self.moving.step(async |session: &mut Session| control::tally(session).await).await
+    }
+
+    async fn raise_tally(&self, to: u64) -> Result<(), StoreError> {
+        let me = self.me()?;
+        let step = async |session: &mut Session| control::raise_tally(session, me, to).await;
+        self.moving.step(step).await
     }
 
     async fn writer(&self) -> Result<Option<Writer>, StoreError> {

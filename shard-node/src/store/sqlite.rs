@@ -20,7 +20,7 @@ use parking_lot::Mutex;
 use shardline_domain::check::history::Span;
 use shardline_domain::check::tables::Table;
 use std::ops::RangeInclusive;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicUsize;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -35,6 +35,7 @@ pub struct SqliteStore {
     writer: Worker,
     readers: Vec<Worker>,
     next_reader: AtomicUsize,
+    path: PathBuf,
     /// Who this process is, once it took over.
     me: Mutex<Option<Writer>>,
 }
@@ -47,7 +48,13 @@ impl SqliteStore {
         let readers = (0..READERS)
             .map(|_| Worker::start("shard-reader", path))
             .collect::<Result<Vec<_>, _>>()?;
-        Ok(SqliteStore { writer, readers, next_reader: AtomicUsize::new(0), me: Mutex::new(None) })
+        Ok(SqliteStore {
+            writer,
+            readers,
+            next_reader: AtomicUsize::new(0),
+            path: path.to_owned(),
+            me: Mutex::new(None),
+        })
     }
 
     fn me(&self) -> Result<Writer, StoreError> {
@@ -66,6 +73,25 @@ impl Store for SqliteStore {
         self.writer.run(move |db| control::take_over(db, writer, lanes)).await?;
         *self.me.lock() = Some(writer);
         Ok(())
+    }
+
+    async fn found(&self) -> Result<Found, StoreError> {
+        let server = control::identity(&self.path);
+        self.writer.run(move |db| control::found(db, server)).await
+    }
+
+    async fn keep_origin(&self) -> Result<(), StoreError> {
+        let (me, server) = (self.me()?, control::identity(&self.path));
+        self.writer.run(move |db| control::keep_origin(db, me, &server)).await
+    }
+
+    async fn tally(&self) -> Result<u64, StoreError> {
+        self.writer.run(|db| control::tally(db)).await
+    }
+
+    async fn raise_tally(&self, to: u64) -> Result<(), StoreError> {
+        let me = self.me()?;
+        self.writer.run(move |db| control::raise_tally(db, me, to)).await
     }
 
     async fn writer(&self) -> Result<Option<Writer>, StoreError> {

@@ -4,8 +4,8 @@ use crate::world::{World, address, move_id};
 use shardline_daemon::clock::Stopwatch;
 use shardline_domain::id::ShardId;
 use shardline_domain::placement::transfer::{
-    Arrow, Attempt, Checks, Decision, Facts, Kind, Move, MoveId, MovingSlot, Phase, Progress,
-    Report, Standing, Task, Wish, decide,
+    Arrow, Attempt, Checks, Decision, Facts, Kind, Mark, Move, MoveId, MovingSlot, Phase, Progress,
+    Proof, Report, Standing, Task, Terms, Wish, decide,
 };
 use shardline_domain::slot::Slot;
 use shardline_wire::internal as wire;
@@ -24,6 +24,9 @@ pub(crate) struct Driver {
     /// From the freeze's beginning to the flip, of each flip.
     pub(crate) pauses: Vec<Duration>,
     freezing: Option<Stopwatch>,
+    /// As a refused flip said.
+    newest: Terms,
+    pub(crate) refused_flips: u32,
 }
 
 impl Driver {
@@ -37,6 +40,8 @@ impl Driver {
             frozen: None,
             pauses: Vec::new(),
             freezing: None,
+            newest: Terms::default(),
+            refused_flips: 0,
         }
     }
 
@@ -98,7 +103,7 @@ impl Driver {
     }
 
     pub(crate) fn settled(&self) -> bool {
-        self.target.is_some_and(|report| report.progress.settled)
+        self.target.is_some_and(|report| report.progress.settled.is_some())
     }
 
     /// Tells the target to settle, and changes nothing in the catalog.
@@ -111,11 +116,14 @@ impl Driver {
         let present = self.present();
         let facts = Facts {
             in_phase: self.in_phase.elapsed(),
+            // What the source said last may be of a while ago.
             writes_wait: self
                 .frozen
-                .unwrap_or_else(|| self.freezing.map_or(Duration::ZERO, |since| since.elapsed())),
+                .unwrap_or_default()
+                .max(self.freezing.map_or(Duration::ZERO, |since| since.elapsed())),
             checks: Checks::Passed,
             turn: true,
+            newest: self.newest,
         };
         match decide(&present, self.source.as_ref(), self.target.as_ref(), &facts) {
             Decision::Wait(_) => tokio::time::sleep(Duration::from_millis(2)).await,
@@ -176,6 +184,17 @@ impl Driver {
         let mut map = self.world.map.lock();
         assert_eq!(map.present.as_ref(), Some(present));
         let next = arrow.step(present).expect("a legal arrow");
+        let newest =
+            Terms { source: map.term(present.source.0), target: map.term(present.target.0) };
+        if arrow.check_proof(newest).is_err() {
+            self.newest = newest;
+            self.refused_flips += 1;
+            return;
+        }
+        if let Some(proof) = arrow.proof {
+            map.keep(present.source.0, proof.source);
+            map.keep(present.target.0, proof.target);
+        }
         for moving in &present.slots {
             let entry = arrow.slot(present, moving, &map.entry(moving.slot)).expect("as expected");
             map.put(moving.slot, entry);
@@ -207,6 +226,12 @@ impl Driver {
         self.in_phase = Stopwatch::start();
         (self.source, self.target) = (None, None);
     }
+}
+
+fn proof(report: &MoveReport) -> Option<Proof> {
+    let mark = |mark: wire::DatabaseMark| Mark { term: mark.term, tally: mark.tally };
+    let (source, target) = report.source_mark.zip(report.target_mark)?;
+    Some(Proof { source: mark(source), target: mark(target) })
 }
 
 fn to_task(task: Task) -> MoveTask {
@@ -247,7 +272,7 @@ fn to_report(report: &MoveReport) -> Report {
             stalled_rounds: report.stalled_rounds,
             verified: report.verified,
             mismatched: report.mismatched,
-            settled: report.settled,
+            settled: report.settled.then(|| proof(report)).flatten(),
         },
     }
 }

@@ -7,7 +7,7 @@ use shardline_backends::bus::memory::MemoryBus;
 use shardline_daemon::health::Health;
 use shardline_daemon::lifecycle::Lifecycle;
 use shardline_domain::id::{EntityId, ShardId};
-use shardline_domain::placement::transfer::{Entry, Move, MoveId};
+use shardline_domain::placement::transfer::{Entry, Mark, Move, MoveId};
 use shardline_domain::slot::{Epoch, Slot};
 use shardline_shard_node::store::Store;
 use shardline_shard_node::store::mysql::{MySqlStore, Options, create_database};
@@ -17,13 +17,14 @@ use shardline_wire::call::{Catalog, Done, Outcome, Shard};
 use shardline_wire::internal::call::Op;
 use shardline_wire::internal::{
     Call, ChangedAnswer, ChangedRequest, DigestsAnswer, DigestsRequest, HeadsAnswer, HeadsRequest,
-    HeldBy, MoveOrder, MoveReport, RowsAnswer, RowsRequest, ShardDescription, ShardReport,
-    ShardReportAnswer, SlotEntry, WriterLease, WriterRequest,
+    HeldBy, KnownDatabase, MoveOrder, MoveReport, RowsAnswer, RowsRequest, ShardDescription,
+    ShardReport, ShardReportAnswer, SlotEntry, WriterLease, WriterRequest,
 };
 use shardline_wire::moves::{Moves, MovesConnect};
 use shardline_wire::refusal::{Code, Refusal};
 use std::collections::HashMap;
 use std::future::Future;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -36,6 +37,8 @@ pub(crate) struct Map {
     entries: HashMap<Slot, Entry>,
     pub(crate) present: Option<Move>,
     terms: HashMap<u32, u64>,
+    /// Of each shard's database: what reported last, and what a flip rested on.
+    known: HashMap<u32, Mark>,
     pub(crate) next_move: u64,
 }
 
@@ -43,6 +46,16 @@ impl Map {
     pub(crate) fn entry(&self, slot: Slot) -> Entry {
         let first = Entry { owner: ShardId(0), epoch: Epoch(1), held_by: None };
         self.entries.get(&slot).copied().unwrap_or(first)
+    }
+
+    pub(crate) fn term(&self, shard: u32) -> u64 {
+        self.terms.get(&shard).copied().unwrap_or(0)
+    }
+
+    pub(crate) fn keep(&mut self, shard: u32, mark: Mark) {
+        let known = self.known.entry(shard).or_default();
+        known.term = known.term.max(mark.term);
+        known.tally = known.tally.max(mark.tally);
     }
 
     pub(crate) fn put(&mut self, slot: Slot, entry: Entry) {
@@ -65,9 +78,32 @@ impl Map {
 
 /// Where the shards' databases are.
 pub(crate) enum Place {
-    Folder(tempfile::TempDir),
+    Folder(Folder),
     /// A server, and what the names of the databases begin with.
     Server(String, String),
+}
+
+/// A file for each shard; what is put back is another one.
+pub(crate) struct Folder {
+    dir: tempfile::TempDir,
+    versions: Mutex<HashMap<u32, u32>>,
+}
+
+impl Folder {
+    fn file(&self, shard: u32) -> PathBuf {
+        let version = self.versions.lock().get(&shard).copied().unwrap_or(0);
+        self.dir.path().join(format!("shard-{shard}-{version}.db"))
+    }
+
+    fn kept(&self, shard: u32, name: &str) -> PathBuf {
+        self.dir.path().join(format!("{name}-{shard}.db"))
+    }
+}
+
+/// One consistent state, whoever else has the file open.
+fn copy(from: &Path, to: &Path) {
+    let db = rusqlite::Connection::open(from).expect("the file opens");
+    db.execute("VACUUM INTO ?", [to.to_str().expect("a plain path")]).expect("a copy");
 }
 
 impl Place {
@@ -85,9 +121,8 @@ impl Place {
                 let store = MySqlStore::open(&Options::new(&url)).await;
                 Arc::new(store.expect("the database opens"))
             }
-            (Place::Folder(dir), None) => {
-                let file = dir.path().join(format!("shard-{shard}.db"));
-                Arc::new(SqliteStore::open(&file).await.expect("the file opens"))
+            (Place::Folder(folder), None) => {
+                Arc::new(SqliteStore::open(&folder.file(shard)).await.expect("the file opens"))
             }
             (Place::Server(..), None) => unreachable!("a server has addresses"),
         }
@@ -112,14 +147,20 @@ pub(crate) struct World {
 
 impl World {
     pub(crate) async fn start() -> Arc<World> {
-        World::start_in(Place::Folder(tempfile::tempdir().expect("a temporary directory"))).await
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        World::start_in(Place::Folder(Folder { dir, versions: Mutex::default() })).await
     }
 
     pub(crate) async fn start_in(place: Place) -> Arc<World> {
         let bus = Arc::new(MemoryBus::new());
         bus.ensure_topic(PARTITIONS).await.expect("a topic");
-        let map =
-            Map { entries: HashMap::new(), present: None, terms: HashMap::new(), next_move: 0 };
+        let map = Map {
+            entries: HashMap::new(),
+            present: None,
+            terms: HashMap::new(),
+            known: HashMap::new(),
+            next_move: 0,
+        };
         let world = Arc::new(World {
             map: Mutex::new(map),
             nodes: Mutex::default(),
@@ -135,6 +176,13 @@ impl World {
     }
 
     pub(crate) async fn start_shard(self: &Arc<World>, shard: u32) {
+        self.begin_shard(shard).await;
+        let node = self.node(shard).expect("it runs");
+        eventually("the shard writes", async || node.is_writer()).await;
+    }
+
+    /// Whatever its database lets it do.
+    pub(crate) async fn begin_shard(self: &Arc<World>, shard: u32) {
         let store = self.place.open(shard).await;
         let lifecycle = Lifecycle::new();
         let config = Config::new(shard, format!("node-{shard}"), address(shard))
@@ -150,8 +198,6 @@ impl World {
             &lifecycle,
             &Health::new(),
         );
-        let waiting = Arc::clone(&node);
-        eventually("the shard writes", async || waiting.is_writer()).await;
         self.nodes.lock().insert(shard, Running { node, store, lifecycle });
     }
 
@@ -168,6 +214,19 @@ impl World {
         for shard in 0..2 {
             self.crash(shard).await;
         }
+    }
+
+    /// A copy of the shard's database as it is now.
+    pub(crate) fn copy(&self, shard: u32, name: &str) {
+        let Place::Folder(folder) = &self.place else { panic!("only files are copied") };
+        copy(&folder.file(shard), &folder.kept(shard, name));
+    }
+
+    /// The shard's node is gone; the copy is its database from now on.
+    pub(crate) fn put_back(&self, shard: u32, name: &str) {
+        let Place::Folder(folder) = &self.place else { panic!("only files are copied") };
+        *folder.versions.lock().entry(shard).or_default() += 1;
+        copy(&folder.kept(shard, name), &folder.file(shard));
     }
 
     pub(crate) fn store(&self, shard: u32) -> Arc<dyn Store> {
@@ -257,9 +316,12 @@ impl Catalog for CatalogOf {
         } else {
             request.term == *newest
         };
+        let term = *newest;
+        let Mark { term: seen, tally } = map.known.get(&request.shard).copied().unwrap_or_default();
         Ok(WriterLease {
             granted,
-            term: *newest,
+            term,
+            known: Some(KnownDatabase { term: seen, tally }),
             lasts_ms: 3_000,
             holder: "another".to_owned(),
             ..WriterLease::default()
@@ -276,7 +338,9 @@ impl Catalog for CatalogOf {
         Ok(self.0.map.lock().slot_entry(Slot::new(slot).expect("a slot")))
     }
 
-    async fn report(&self, _: ShardReport) -> Result<ShardReportAnswer, Refusal> {
+    async fn report(&self, report: ShardReport) -> Result<ShardReportAnswer, Refusal> {
+        let mark = Mark { term: report.term, tally: 0 };
+        self.0.map.lock().keep(report.shard, mark);
         Ok(ShardReportAnswer { current: true })
     }
 

@@ -5,7 +5,8 @@ use async_trait::async_trait;
 use parking_lot::Mutex;
 use shardline_wire::call::{Catalog, Done, Outcome, Shard};
 use shardline_wire::internal::{
-    Call, LanePosition, ShardReport, ShardReportAnswer, SlotEntry, WriterLease, WriterRequest,
+    Call, KnownDatabase, LanePosition, ShardReport, ShardReportAnswer, SlotEntry, WriterLease,
+    WriterRequest,
 };
 use shardline_wire::refusal::Refusal;
 use std::collections::BTreeMap;
@@ -21,6 +22,10 @@ pub(crate) struct TestCatalog {
     shard: AtomicU64,
     /// Facts are not delivered while this is false.
     pub(crate) routes: AtomicBool,
+    /// Which a flip rested on.
+    pub(crate) tally: AtomicU64,
+    /// Nobody is told whose slots are while this is true.
+    pub(crate) silent: AtomicBool,
     /// Nothing is answered while this is true.
     pub(crate) away: AtomicBool,
     /// How long each answer takes.
@@ -38,6 +43,8 @@ impl TestCatalog {
             epoch: AtomicU64::new(1),
             shard: AtomicU64::new(1),
             routes: AtomicBool::new(true),
+            tally: AtomicU64::new(0),
+            silent: AtomicBool::new(false),
             away: AtomicBool::new(false),
             slow: Mutex::default(),
             renewals: AtomicU64::new(0),
@@ -104,11 +111,22 @@ impl Catalog for TestCatalog {
             self.renewals.fetch_add(1, Ordering::SeqCst);
             (request.term == newest, newest)
         };
-        Ok(WriterLease { granted, term, lasts_ms: 3_000, holder: "another".to_owned(), reported })
+        let seen = self.reports.lock().iter().map(|report| report.term).max().unwrap_or(0);
+        Ok(WriterLease {
+            granted,
+            term,
+            lasts_ms: 3_000,
+            holder: "another".to_owned(),
+            reported,
+            known: Some(KnownDatabase { term: seen, tally: self.tally.load(Ordering::SeqCst) }),
+        })
     }
 
     async fn owned_slots(&self, shard: u32) -> Result<Vec<SlotEntry>, Refusal> {
         self.check().await?;
+        if self.silent.load(Ordering::SeqCst) {
+            return Err(Refusal::try_again("the catalog is away", 100));
+        }
         let all = (0..16_384).map(|slot| self.entry(slot));
         Ok(all.filter(|entry| entry.shard == shard).collect())
     }

@@ -94,6 +94,18 @@ impl Store for FaultyStore {
     async fn take_over(&self, writer: Writer, lanes: u16) -> Result<(), StoreError> {
         self.inner.take_over(writer, lanes).await
     }
+    async fn found(&self) -> Result<Found, StoreError> {
+        self.inner.found().await
+    }
+    async fn keep_origin(&self) -> Result<(), StoreError> {
+        self.inner.keep_origin().await
+    }
+    async fn tally(&self) -> Result<u64, StoreError> {
+        self.inner.tally().await
+    }
+    async fn raise_tally(&self, to: u64) -> Result<(), StoreError> {
+        self.inner.raise_tally(to).await
+    }
     async fn writer(&self) -> Result<Option<Writer>, StoreError> {
         self.check()?;
         self.inner.writer().await

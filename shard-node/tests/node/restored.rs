@@ -5,8 +5,8 @@ use crate::catalog::TestCatalog;
 use crate::faults::FaultyStore;
 use crate::node::{Node, chat_view, eventually, refused, user_id};
 use async_trait::async_trait;
-use shardline_shard_node::store::Store;
 use shardline_shard_node::store::sqlite::SqliteStore;
+use shardline_shard_node::store::{SlotState, Store};
 use shardline_wire::call::Answer;
 use shardline_wire::internal::call::Op;
 use shardline_wire::internal::{GetChanges, GetChat, GetList, OpenChat};
@@ -283,6 +283,124 @@ async fn a_renewal_that_dies_anywhere_is_taken_up_and_every_chat_has_one_new_log
         }
         stop_when_reported(node).await;
     }
+}
+
+/// The catalog answers for the lease, and is away when it is asked for the slots.
+async fn without_the_catalogs_word(place: &Place<'_>) -> Node {
+    place.catalog.silent.store(true, Ordering::SeqCst);
+    place.start("").await
+}
+
+#[tokio::test]
+async fn a_plain_restart_keeps_its_slots_without_the_catalogs_word() {
+    let file = File::new();
+    let place = Place::of(&file);
+    let node = place.start("").await.writes().await;
+    let chat = node.group(&[1, 2]).await;
+    node.send(chat, 1, 1, "one").await;
+    stop_when_reported(node).await;
+    let node = without_the_catalogs_word(&place).await.writes().await;
+    node.send(chat, 1, 2, "two").await;
+    assert_eq!(node.texts(chat, 2).await, ["one", "two"]);
+    node.stop().await;
+}
+
+/// It lacks nothing that was reported; but slot rows are in no journal.
+#[tokio::test]
+async fn another_database_is_not_served_before_the_catalog_granted_its_slots_again() {
+    let file = File::new();
+    let place = Place::of(&file);
+    let node = place.start("").await.writes().await;
+    let chat = node.group(&[1, 2]).await;
+    node.send(chat, 1, 1, "one").await;
+    stop_when_reported(node).await;
+    file.copied("copy.db");
+    file.put_back("copy.db");
+    let node = without_the_catalogs_word(&place).await;
+    eventually("it says what it waits for", async || {
+        node.health.report().contains("waiting for the catalog to grant the slots again")
+    })
+    .await;
+    assert!(!node.shard.is_writer());
+    place.catalog.silent.store(false, Ordering::SeqCst);
+    let node = node.writes().await;
+    assert_eq!(node.texts(chat, 2).await, ["one"]);
+    node.stop().await;
+    // From then on it is this shard's database.
+    let node = without_the_catalogs_word(&place).await.writes().await;
+    node.stop().await;
+}
+
+#[tokio::test]
+async fn a_slot_that_was_given_away_is_not_served_by_a_copy_from_before() {
+    let file = File::new();
+    let place = Place::of(&file);
+    let node = place.start("").await.writes().await;
+    let chat = node.group(&[1, 2]).await;
+    stop_when_reported(node).await;
+    file.copied("copy.db");
+    place.catalog.give_slots(2);
+    file.put_back("copy.db");
+    let node = place.start("").await.writes().await;
+    let rows = node.store.slots().await.expect("a read");
+    assert!(!rows.is_empty());
+    assert!(rows.iter().all(|row| row.state != SlotState::Owned), "{:?}", rows[0]);
+    refused(node.call(chat, Op::GetChat(GetChat { user: 1, min_ver: 0 })).await, Code::WrongEpoch);
+    node.stop().await;
+}
+
+/// The old primary, which had as many commits, comes back after another one wrote.
+#[tokio::test]
+async fn a_database_that_did_not_see_the_last_writer_is_a_loss() {
+    let file = File::new();
+    let place = Place::of(&file);
+    let node = place.start("").await.writes().await;
+    let chat = node.group(&[1, 2]).await;
+    stop_when_reported(node).await;
+    file.copied("old.db");
+    let node = place.start("").await.writes().await;
+    eventually("it has reported", async || {
+        place.catalog.reports.lock().iter().any(|report| report.term == 2)
+    })
+    .await;
+    node.stop().await;
+    file.put_back("old.db");
+    let node = place.start("").await;
+    let loss = asked_for(&node).await;
+    assert_eq!(loss, "1:term=1/2");
+    node.stop().await;
+    let node = place.start(&loss).await.writes().await;
+    let head = node.store.heads(&[chat]).await.expect("a read")[0];
+    assert_eq!(head.ver >> 32, 1, "its chats have new logs");
+    stop_when_reported(node).await;
+    let node = place.start("").await.writes().await;
+    node.stop().await;
+}
+
+#[tokio::test]
+async fn what_moved_in_and_is_missing_is_a_loss_only_where_it_matters() {
+    let file = File::new();
+    let place = Place::of(&file);
+    let node = place.start("").await.writes().await;
+    let chat = node.group(&[1, 2]).await;
+    stop_when_reported(node).await;
+    // A flip rested on more than there is, but these slots never were elsewhere.
+    place.catalog.tally.store(1_000, Ordering::SeqCst);
+    let node = place.start("").await.writes().await;
+    node.send(chat, 1, 1, "one").await;
+    stop_when_reported(node).await;
+    // Gone and come back, says the catalog; this database does not know.
+    place.catalog.give_slots(2);
+    place.catalog.give_slots(1);
+    let node = place.start("").await;
+    let loss = asked_for(&node).await;
+    assert!(loss.starts_with("1:moves=") && loss.ends_with("/1000"), "{loss}");
+    node.stop().await;
+    let node = place.start(&loss).await.writes().await;
+    assert_eq!(node.texts(chat, 2).await, ["one"]);
+    stop_when_reported(node).await;
+    let node = place.start("").await.writes().await;
+    node.stop().await;
 }
 
 #[cfg(feature = "mysql")]

@@ -192,9 +192,14 @@ async fn check_other_schemas(database: Arc<OnServer>) {
     let next = "INSERT INTO schema_version (version, name)
                 SELECT MAX(version) + 1, 'next' FROM schema_version";
     database.sql(next).await;
-    database.open().await;
     database.sql(next).await;
+    let release = "INSERT INTO schema_releases SELECT MAX(number) + 1 FROM schema_releases";
+    database.sql(release).await;
+    database.open().await;
+    database.sql(release).await;
     refused().await;
+    database.sql("DELETE FROM schema_releases WHERE 1 < number").await;
+    database.open().await;
     database.sql("DELETE FROM schema_version WHERE 13 <= version").await;
     refused().await;
 }

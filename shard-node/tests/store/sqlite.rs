@@ -64,10 +64,15 @@ async fn a_file_of_another_schema_is_not_opened() {
     let next = "INSERT INTO schema_version (version, name)
                 SELECT MAX(version) + 1, 'next' FROM schema_version";
     db.execute_batch(next).expect("a step of a later program");
+    db.execute_batch(next).expect("another of the same");
+    let release = "INSERT INTO schema_releases SELECT MAX(number) + 1 FROM schema_releases";
+    db.execute_batch(release).expect("it is of the next release");
     drop(file.open().await);
-    db.execute_batch(next).expect("a step of a program after that");
+    db.execute_batch(release).expect("a release after that");
     let refused = SqliteStore::open(&file.path).await.map(drop);
-    assert!(matches!(refused, Err(StoreError::Corrupt(_))), "{refused:?}");
+    let told = refused.expect_err("too new").to_string();
+    assert!(told.contains("start a program of release 2 or later"), "{told}");
+    db.execute_batch("DELETE FROM schema_releases WHERE 1 < number").expect("its own");
     db.execute_batch("DELETE FROM schema_version WHERE 13 <= version").expect("an older schema");
     let refused = SqliteStore::open(&file.path).await.map(drop);
     assert!(matches!(refused, Err(StoreError::Corrupt(_))), "{refused:?}");

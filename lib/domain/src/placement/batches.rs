@@ -2,6 +2,7 @@
 //! together, as many as still fit into a pause that nobody notices; and what each will cost.
 
 use super::Move;
+use super::pace::Pace;
 use crate::id::ShardId;
 use crate::limits::{
     MOVE_BYTES_MAX, MOVE_EMPTY_SLOTS_MAX, MOVE_ENTITIES_MAX, MOVE_SLOTS_MAX, MOVES_PER_SHARD_MAX,
@@ -41,11 +42,8 @@ pub struct Batch {
     pub load: Load,
 }
 
-// Measured on small machines, with room: a plan that promises less than it keeps is no plan.
 /// A move's own steps, whatever it copies.
 const STEPS_TIME: Duration = Duration::from_secs(1);
-const ROWS_PER_SECOND: u64 = 20_000;
-const BYTES_PER_SECOND: u64 = 8 * 1024 * 1024;
 /// Freezing, the flip in the catalog, and its news to all routers.
 const FLIP_TIME: Duration = Duration::from_millis(40);
 /// Comparing heads of both sides once more.
@@ -55,14 +53,8 @@ const SLOTS_PER_MILLISECOND: u64 = 50;
 
 impl Batch {
     /// About how long it takes, when it may copy as fast as it can or `bytes_per_second` (0: no limit).
-    pub fn takes(&self, bytes_per_second: u64) -> Duration {
-        let pace = match bytes_per_second {
-            0 => BYTES_PER_SECOND,
-            limit => limit.min(BYTES_PER_SECOND),
-        };
-        let bytes = Duration::from_millis(self.load.bytes.saturating_mul(1000) / pace);
-        let rows = Duration::from_millis(self.load.rows.saturating_mul(1000) / ROWS_PER_SECOND);
-        STEPS_TIME + bytes.max(rows)
+    pub fn takes(&self, pace: &Pace, bytes_per_second: u64) -> Duration {
+        STEPS_TIME + pace.takes(&self.load, bytes_per_second)
     }
 
     /// About how long writes to each of its slots wait at the flip.
@@ -127,7 +119,7 @@ fn of_pair(
 }
 
 /// About how long all of them take, with as many at once as a shard may have.
-pub fn takes(batches: &[Batch], bytes_per_second: u64) -> Duration {
+pub fn takes(batches: &[Batch], pace: &Pace, bytes_per_second: u64) -> Duration {
     let mut free: BTreeMap<ShardId, Vec<Duration>> = BTreeMap::new();
     let mut end = Duration::ZERO;
     for batch in batches {
@@ -138,7 +130,7 @@ pub fn takes(batches: &[Batch], bytes_per_second: u64) -> Duration {
             places.sort_unstable();
             begin = begin.max(places.first().copied().unwrap_or_default());
         }
-        let ends = begin + batch.takes(bytes_per_second);
+        let ends = begin + batch.takes(pace, bytes_per_second);
         for shard in [batch.source, batch.target] {
             if let Some(first) = free.get_mut(&shard).and_then(|places| places.first_mut()) {
                 *first = ends;
@@ -236,6 +228,7 @@ mod tests {
         };
         let same = Batch { source: ShardId(1), ..one.clone() };
         let other = Batch { source: ShardId(1), target: ShardId(3), ..one.clone() };
+        let takes = |batches: &[Batch], limit| takes(batches, &Pace::ASSUMED, limit);
         let alone = takes(std::slice::from_ref(&one), 0);
         assert_eq!(takes(&[one.clone(), same], 0), alone * 2, "they share their target");
         assert_eq!(takes(&[one.clone(), other], 0), alone);

@@ -9,6 +9,7 @@
 mod arrow;
 mod decide;
 mod hear;
+mod mark;
 mod obey;
 mod phase;
 mod report;
@@ -20,7 +21,8 @@ mod walk;
 
 pub use arrow::{Arrow, Entry, NotAsExpected, SlotEffect};
 pub use decide::{Blocked, Checks, Decision, Facts, decide};
-pub use hear::{Held, Word, hear};
+pub use hear::{Held, Word, hear, regrant};
+pub use mark::{Mark, Proof, Terms};
 pub use obey::{Order, Task, obey};
 pub use phase::Phase;
 pub use report::{Progress, Report, Standing, is_close, standing};

@@ -1,11 +1,12 @@
 //! Moves of slots: each step happens once, for all slots of the move, and only by the newest leader.
 
-use super::{LONG, Store, founded, leads, row, slot};
+use super::{LONG, SHORT, Store, acquires, bid, founded, leads, report, row, slot};
 use crate::catalog::CatalogError;
 use crate::catalog::moves::{Course, NewMove, Which};
 use shardline_domain::id::ShardId;
 use shardline_domain::placement::transfer::{
-    AbortReason, Arrow, Attempt, Kind, Move, MoveId, MovingSlot, NotAsExpected, Phase, Wish,
+    AbortReason, Arrow, Attempt, Kind, Mark, Move, MoveId, MovingSlot, NotAsExpected, Phase, Proof,
+    Terms, Wish,
 };
 use shardline_domain::slot::Epoch;
 use std::time::Duration;
@@ -19,7 +20,7 @@ fn new_move(slots: &[u32]) -> NewMove {
     NewMove { source: ShardId(0), target: ShardId(1), slots, window: HOUR }
 }
 
-async fn created(store: &Store, term: u64, slots: &[u32]) -> MoveId {
+pub(super) async fn created(store: &Store, term: u64, slots: &[u32]) -> MoveId {
     let ids = store.create_moves(term, None, &[new_move(slots)]).await.expect("slots are free");
     ids[0]
 }
@@ -31,11 +32,18 @@ async fn find(store: &Store, id: MoveId) -> Move {
 
 fn arrow(present: &Move, to: Phase) -> Arrow {
     let reason = (to == Phase::Aborting).then_some(AbortReason::FrozenTooLong);
+    // Nobody writes these shards.
+    let proof = (to == Phase::Flipped).then(|| proof(0, 0));
     let Move { id, phase, attempt, .. } = *present;
-    Arrow { move_id: id, from: phase, attempt, to, reason }
+    Arrow { move_id: id, from: phase, attempt, to, reason, proof }
 }
 
-async fn walked(store: &Store, term: u64, id: MoveId, to: Phase) -> Move {
+fn proof(source: u64, target: u64) -> Proof {
+    let mark = |term, tally| Mark { term, tally };
+    Proof { source: mark(source, 30), target: mark(target, 50) }
+}
+
+pub(super) async fn walked(store: &Store, term: u64, id: MoveId, to: Phase) -> Move {
     use Phase::{
         CatchingUp, Cleaning, Copying, Done, Flipped, Following, Freezing, Frozen, Preparing,
         Ready, Verifying,
@@ -202,6 +210,73 @@ pub async fn an_older_leader_moves_nothing(a: &Store, b: &Store) {
     b.advance(new, &arrow(&frozen, Phase::Flipped), "").await.expect("the new one goes on");
 }
 
+/// What was compared under a writer proves nothing once there is another.
+pub async fn a_flip_rests_on_the_present_writers(a: &Store, b: &Store) {
+    let term = founded(a).await;
+    for shard in 0..2 {
+        acquires(a, &bid(shard, "one", LONG)).await;
+    }
+    let id = created(a, term, &[0, 2]).await;
+    let frozen = walked(a, term, id, Phase::Frozen).await;
+    let flip = |source, target| Arrow {
+        proof: Some(proof(source, target)),
+        ..arrow(&frozen, Phase::Flipped)
+    };
+    let refused = async |flip: Arrow, newest: Terms| {
+        let reason = not_as_expected(b.advance(term, &flip, "").await);
+        assert_eq!(reason, NotAsExpected::NotProven { move_id: id, newest });
+    };
+    let newest = Terms { source: 1, target: 1 };
+    refused(Arrow { proof: None, ..flip(1, 1) }, newest).await;
+    refused(flip(0, 1), newest).await;
+    // The target's node begins anew.
+    acquires(a, &bid(1, "one", LONG)).await;
+    let newest = Terms { source: 1, target: 2 };
+    refused(flip(1, 1), newest).await;
+    acquires(a, &bid(0, "one", LONG)).await;
+    let newest = Terms { source: 2, target: 2 };
+    refused(flip(1, 2), newest).await;
+    assert_eq!(place(b, 2).await, (0, 1, Some(id)));
+    assert_eq!(b.mark(ShardId(1)).await.expect("an answer"), Mark::default());
+    assert!(a.report(&report(1, 2, &[])).await.expect("an answer"));
+    assert_eq!(b.mark(ShardId(1)).await.expect("an answer"), Mark { term: 2, tally: 0 });
+
+    b.advance(term, &flip(2, 2), "").await.expect("it fits");
+    assert_eq!(place(a, 2).await, (1, 2, Some(id)));
+    assert_eq!(a.mark(ShardId(0)).await.expect("an answer"), Mark { term: 2, tally: 30 });
+    assert_eq!(a.mark(ShardId(1)).await.expect("an answer"), Mark { term: 2, tally: 50 });
+}
+
+/// A writer that is let in while a flip is taken: the flip was before it, or is refused.
+pub async fn of_a_flip_and_a_new_writer_the_flip_is_first_or_never(a: &Store, b: &Store) {
+    let term = founded(a).await;
+    for round in 0..8_u32 {
+        let number = round * 2;
+        let newest = acquires(a, &bid(1, "one", LONG)).await.term;
+        let id = created(a, term, &[number]).await;
+        let frozen = walked(a, term, id, Phase::Frozen).await;
+        let tally = 100 + u64::from(number);
+        let target = Mark { term: newest, tally };
+        let proof = Some(Proof { source: Mark::default(), target });
+        let flip = Arrow { proof, ..arrow(&frozen, Phase::Flipped) };
+        let begin = async {
+            acquires(b, &bid(1, "one", LONG)).await;
+            b.mark(ShardId(1)).await.expect("an answer").tally
+        };
+        let (flipped, seen) = tokio::join!(a.advance(term, &flip, ""), begin);
+        match flipped {
+            Ok(_) => assert_eq!(seen, tally, "who begins later knows what the flip rests on"),
+            Err(error) => {
+                assert!(matches!(
+                    not_as_expected::<()>(Err(error)),
+                    NotAsExpected::NotProven { .. }
+                ));
+                assert!(seen < tally);
+            }
+        }
+    }
+}
+
 /// Two processes at the same step, many times: one flips, the other aborts.
 pub async fn of_a_flip_and_an_abort_one_happens(a: &Store, b: &Store) {
     let term = founded(a).await;
@@ -299,6 +374,31 @@ pub async fn the_latest_wish_counts_while_it_can(a: &Store, b: &Store) {
     assert!(matches!(ended, Err(CatalogError::Refused(_))), "{ended:?}");
     let nothing = b.wish(MoveId(99), Wish::Finish, "anna").await;
     assert!(matches!(nothing, Err(CatalogError::Refused(_))), "{nothing:?}");
+}
+
+pub async fn what_moves_copied_is_told_of_those_that_are_done(a: &Store, b: &Store) {
+    let term = founded(a).await;
+    let mut done = Vec::new();
+    for number in [0, 2, 4] {
+        let id = created(a, term, &[number]).await;
+        let rows = 10 + u64::from(number);
+        a.note_progress(id, &Course { rows, bytes: 700, ..Course::default() })
+            .await
+            .expect("an answer");
+        done.push(id);
+    }
+    walked(a, term, done[0], Phase::Copying).await;
+    tokio::time::sleep(SHORT * 30).await;
+    walked(a, term, done[0], Phase::Done).await;
+    let following = walked(a, term, done[1], Phase::Following).await;
+    let back = a.reverse(term, &following).await.expect("it can be reversed");
+    walked(a, term, back.id, Phase::Done).await;
+    walked(a, term, done[2], Phase::Following).await;
+    let copied = b.copied(9).await.expect("an answer");
+    let rows: Vec<(u64, u64)> = copied.iter().map(|move_| (move_.rows, move_.bytes)).collect();
+    assert_eq!(rows, [(12, 700), (10, 700)], "the newest first, without reverses and live ones");
+    assert!(SHORT * 20 <= copied[1].took && copied[1].took < LONG, "{copied:?}");
+    assert_eq!(b.copied(1).await.expect("an answer"), copied[..1]);
 }
 
 pub async fn how_a_move_goes_is_kept_for_people(a: &Store, b: &Store) {

@@ -1,11 +1,11 @@
 //! Shards that come and go, rebalances, the throttle: what operators change, and that it is journaled.
 
-use super::{LONG, Store, acquires, bid, founded, report, slot};
-use crate::catalog::moves::NewMove;
-use crate::catalog::operations::{JoiningShard, RebalanceState, ShardChange};
+use super::{LONG, SHORT, Store, acquires, bid, created, founded, report, slot, walked};
+use crate::catalog::moves::{NewMove, Which};
+use crate::catalog::operations::{JoiningShard, Keep, RebalanceState, ShardChange};
 use crate::catalog::{CatalogError, ShardState};
 use shardline_domain::id::ShardId;
-use shardline_domain::placement::transfer::MovingSlot;
+use shardline_domain::placement::transfer::{Mark, MoveId, MovingSlot, Phase};
 use shardline_domain::slot::Epoch;
 use std::time::Duration;
 
@@ -111,6 +111,7 @@ pub async fn a_removed_shard_is_gone_but_its_terms_stay_used(a: &Store, b: &Stor
 
     b.add_shard(&joining(2), "anna").await.expect("it comes back");
     assert_eq!(a.lane_positions(ShardId(2)).await.expect("an answer"), []);
+    assert_eq!(a.mark(ShardId(2)).await.expect("an answer"), Mark::default());
     let grant = a.acquire_writer(&bid(2, "other", LONG)).await.expect("an answer");
     assert_eq!((grant.granted, grant.term), (true, 2));
 }
@@ -147,4 +148,54 @@ pub async fn the_throttle_is_kept(a: &Store, b: &Store) {
     assert_eq!(a.throttle().await.expect("an answer"), 0);
     let changes = a.changes(1).await.expect("an answer");
     assert_eq!((changes.len(), changes[0].by.as_str(), changes[0].number), (1, "bob", 2));
+}
+
+pub async fn what_has_ended_is_kept_by_number_and_age(a: &Store, b: &Store) {
+    let term = founded(a).await;
+    let mut ids = Vec::new();
+    for number in [0, 2, 4, 6] {
+        ids.push(created(a, term, &[number, number + 10]).await);
+    }
+    for id in &ids[..3] {
+        walked(a, term, *id, Phase::Done).await;
+    }
+    for _ in 0..3 {
+        let begun = a.begin_rebalance(Duration::ZERO, "anna").await.expect("none runs");
+        a.end_rebalance(begun.id, RebalanceState::Done, "", "anna").await.expect("an answer");
+    }
+    let everything = Keep::LIMITS;
+    assert_eq!(b.trim(term, &everything, 100).await.expect("an answer"), 0, "nothing is old");
+    let late = b.trim(term + 1, &everything, 100).await;
+    assert!(matches!(late, Err(CatalogError::NotLeader { .. })), "{late:?}");
+
+    // One of each kind at a time, the oldest first.
+    let keep = Keep { moves: 1, rebalances: 2, changes: 4, ..everything };
+    assert_eq!(b.trim(term, &keep, 1).await.expect("an answer"), 3);
+    assert_eq!(a.find_move(ids[0]).await.expect("an answer"), None);
+    assert_eq!(a.journal(ids[0]).await.expect("an answer"), []);
+    assert!(a.find_move(ids[1]).await.expect("an answer").is_some());
+    assert_eq!(b.trim(term, &keep, 1).await.expect("an answer"), 2);
+    assert_eq!(b.trim(term, &keep, 100).await.expect("an answer"), 0);
+    let left: Vec<_> = moves(a).await;
+    assert_eq!(left, ids[2..], "the newest that ended, and whatever lives");
+    let changes = a.changes(9).await.expect("an answer");
+    assert_eq!(changes.iter().map(|row| row.number).collect::<Vec<_>>(), [6, 5, 4, 3]);
+
+    tokio::time::sleep(SHORT * 20).await;
+    let keep = Keep { moves_for: Duration::ZERO, changes_for: Duration::ZERO, ..everything };
+    assert!(0 < b.trim(term, &keep, 100).await.expect("an answer"));
+    assert_eq!(b.trim(term, &keep, 100).await.expect("an answer"), 0);
+    assert_eq!(moves(a).await, ids[3..], "what lives is never old");
+    assert_eq!(a.rebalance().await.expect("an answer").expect("the newest").id, 3);
+    assert_eq!(a.changes(9).await.expect("an answer").len(), 1);
+    walked(a, term, ids[3], Phase::Done).await;
+    // Numbers go on.
+    assert!(ids[3] < created(a, term, &[8]).await);
+    let next = a.begin_rebalance(Duration::ZERO, "anna").await.expect("none runs");
+    assert_eq!(next.id, 4);
+}
+
+async fn moves(store: &Store) -> Vec<MoveId> {
+    let rows = store.moves(Which::All { ended: 99 }).await.expect("an answer");
+    rows.iter().map(|row| row.id).collect()
 }

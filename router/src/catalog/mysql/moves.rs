@@ -5,16 +5,19 @@ use super::session::{Failure, Tx};
 use super::{MysqlCatalog, ROWS_PER_INSERT, check_leader, counter, now_ms, set_counter};
 use crate::catalog::CatalogError;
 use crate::catalog::moves::{
-    Course, MOVE_COLUMNS, MoveColumns, MoveRow, MoveStore, NewMove, Step, StepColumns, Which, cut,
-    holds, may_hold, millis, move_row, moving_slots, no_move, reversed, step, stepped,
+    COPIED, CopiedColumns, Course, MOVE_COLUMNS, MoveColumns, MoveRow, MoveStore, NewMove, Step,
+    StepColumns, Which, copied, cut, holds, may_hold, millis, move_row, moving_slots, no_move,
+    reversed, step, stepped,
 };
 use crate::catalog::operations::first_epoch;
 use crate::catalog::rows::slot_row;
 use async_trait::async_trait;
 use mysql_async::prelude::{FromValue, Queryable};
 use mysql_async::{Conn, Params, Row, Value};
+use shardline_domain::placement::pace::Copied;
 use shardline_domain::placement::transfer::{
-    Arrow, Attempt, Entry, Kind, Move, MoveId, MovingSlot, NotAsExpected, Phase, SlotEffect, Wish,
+    Arrow, Attempt, Entry, Kind, Move, MoveId, MovingSlot, NotAsExpected, Phase, Proof, SlotEffect,
+    Terms, Wish,
 };
 use shardline_domain::slot::{Epoch, Slot};
 use std::collections::{BTreeMap, BTreeSet};
@@ -86,6 +89,10 @@ impl MoveStore for MysqlCatalog {
                 true => counter(&mut tx, "slots").await? + 1,
                 false => 0,
             };
+            let newest = match effect {
+                SlotEffect::Flip => newest_writers(&mut tx, id).await?,
+                _ => Terms::default(),
+            };
             // Of an arrow that keeps them as they are, slots are not looked at: only this move's
             // arrows change them, and its row is locked.
             let entries = match effect {
@@ -93,7 +100,7 @@ impl MoveStore for MysqlCatalog {
                 _ => entries(&mut tx, id).await?,
             };
             let present = present(&mut tx, id).await?;
-            let next = stepped(arrow, &present, &entries)?;
+            let next = stepped(arrow, &present, &entries, newest)?;
             let now = now_ms(&mut tx).await?;
             match effect {
                 SlotEffect::Keep => {}
@@ -101,6 +108,7 @@ impl MoveStore for MysqlCatalog {
                     let sql = "UPDATE move_slots m JOIN slots s ON s.slot = m.slot \
                         SET s.shard = ?, s.epoch = s.epoch + 1, s.version = ? WHERE m.move = ?";
                     tx.exec_drop(sql, (present.target.0, version, id.0)).await?;
+                    keep_tallies(&mut tx, &present, arrow).await?;
                 }
                 SlotEffect::Renew => {
                     let sql = "UPDATE move_slots m JOIN slots s ON s.slot = m.slot \
@@ -227,6 +235,14 @@ impl MoveStore for MysqlCatalog {
         self.sessions.read(run).await
     }
 
+    async fn copied(&self, latest: u32) -> Result<Vec<Copied>, CatalogError> {
+        let run = |mut db: Conn| async move {
+            let rows: Vec<CopiedColumns> = db.exec(COPIED, (latest,)).await?;
+            Ok(copied(rows))
+        };
+        self.sessions.read(run).await
+    }
+
     async fn note_progress(&self, id: MoveId, course: &Course) -> Result<(), CatalogError> {
         let run = |mut tx: Tx| async move {
             let sql = "UPDATE moves SET blocked = ?, note = ?, entities = ?, entities_total = ?, \
@@ -345,6 +361,32 @@ fn with_holds(
         Ok((row.slot, Entry { owner: row.shard, epoch: row.epoch, held_by }))
     };
     rows.into_iter().map(entry).collect()
+}
+
+/// Of both shards, locked: no other writer is let in meanwhile.
+async fn newest_writers(tx: &mut Tx, id: MoveId) -> Result<Terms, Failure> {
+    // These never change.
+    let sql = "SELECT source, target FROM moves WHERE move = ?";
+    let shards: Option<(u32, u32)> = tx.exec_first(sql, (id.0,)).await?;
+    let (source, target) = shards.ok_or_else(|| no_move(id))?;
+    let sql = "SELECT shard, writer_term FROM shards WHERE shard IN (?, ?) ORDER BY shard \
+        LOCK IN SHARE MODE";
+    let terms: BTreeMap<u32, u64> =
+        tx.exec::<(u32, u64), _, _>(sql, (source, target)).await?.into_iter().collect();
+    let of = |shard| terms.get(&shard).copied().unwrap_or(0);
+    Ok(Terms { source: of(source), target: of(target) })
+}
+
+async fn keep_tallies(tx: &mut Tx, flipped: &Move, arrow: &Arrow) -> Result<(), Failure> {
+    let Some(Proof { source, target }) = arrow.proof else { return Ok(()) };
+    let mut marks = [(flipped.source, source), (flipped.target, target)];
+    marks.sort_unstable();
+    for (shard, mark) in marks {
+        let sql = "INSERT INTO marks (shard, term, tally) VALUES (?, ?, ?) ON DUPLICATE KEY UPDATE \
+            term = GREATEST(term, VALUES(term)), tally = GREATEST(tally, VALUES(tally))";
+        tx.exec_drop(sql, (shard.0, mark.term, mark.tally)).await?;
+    }
+    Ok(())
 }
 
 /// Every slot that the moves want, locked.

@@ -3,12 +3,14 @@
 
 use super::moves::put_rebuilt;
 use super::session::{Failure, Tx};
-use super::{MysqlCatalog, ROWS_PER_INSERT, counter, leader, now_ms, set_counter};
+use super::{
+    MysqlCatalog, ROWS_PER_INSERT, check_leader, counter, leader, now_ms, set_counter,
+};
 use crate::catalog::moves::{cut, millis};
 use crate::catalog::operations::{
-    ChangeRow, EMPTY_IF_NONE, Holdings, JoiningShard, OperationStore, Rebalance, RebalanceColumns,
-    RebalanceState, ShardChange, ShardFacts, THROTTLE, WEIGHT_OF_REBUILT, added, change, drained,
-    facts, not_empty, rebalance, rebuilt_words, removed, reweighted, runs,
+    ChangeRow, EMPTY_IF_NONE, Holdings, JoiningShard, Keep, OperationStore, Rebalance,
+    RebalanceColumns, RebalanceState, ShardChange, ShardFacts, THROTTLE, WEIGHT_OF_REBUILT, added,
+    change, drained, facts, not_empty, rebalance, rebuilt_words, removed, reweighted, runs,
 };
 use crate::catalog::{CatalogError, Rebuilt, RebuiltShard, ShardState};
 use async_trait::async_trait;
@@ -90,6 +92,7 @@ impl OperationStore for MysqlCatalog {
                 reported_ms = NULL WHERE shard = ?";
             tx.exec_drop(sql, (next.state as u8, shard.0)).await?;
             tx.exec_drop("DELETE FROM positions WHERE shard = ?", (shard.0,)).await?;
+            tx.exec_drop("DELETE FROM marks WHERE shard = ?", (shard.0,)).await?;
             changed(&mut tx, by, &format!("shard {shard} is removed")).await?;
             Ok((tx, change(shard, next.weight, next.state, false)))
         };
@@ -209,6 +212,41 @@ impl OperationStore for MysqlCatalog {
         let step = |mut tx: Tx| async move {
             changed(&mut tx, by, what).await?;
             Ok((tx, ()))
+        };
+        self.sessions.run(step).await
+    }
+
+    async fn trim(&self, term: u64, keep: &Keep, at_once: u32) -> Result<u64, CatalogError> {
+        let step = |mut tx: Tx| async move {
+            check_leader(&mut tx, term).await?;
+            let (moves_before, changes_before) = keep.before(now_ms(&mut tx).await?);
+            let sql = "SELECT move FROM moves WHERE phase IN (12, 14) ORDER BY move DESC \
+                LIMIT 1 OFFSET ?";
+            let beyond: Option<u64> = tx.exec_first(sql, (keep.moves,)).await?;
+            let sql = "SELECT move FROM moves WHERE phase IN (12, 14) \
+                AND (move <= ? OR phase_ms < ?) ORDER BY move LIMIT ? FOR UPDATE";
+            let ended: Vec<u64> =
+                tx.exec(sql, (beyond.unwrap_or(0), moves_before, at_once)).await?;
+            for id in &ended {
+                for table in ["move_log", "move_slots", "moves"] {
+                    tx.exec_drop(format!("DELETE FROM {table} WHERE move = ?"), (id,)).await?;
+                }
+            }
+            let sql = "SELECT CAST(COALESCE(MAX(rebalance), 0) AS UNSIGNED) FROM rebalances";
+            let newest: u64 = tx.query_first(sql).await?.unwrap_or(0);
+            let beyond = newest.saturating_sub(keep.rebalances.into());
+            let sql = "DELETE FROM rebalances WHERE state <> 1 AND rebalance < ? \
+                AND (rebalance <= ? OR started_ms < ?) ORDER BY rebalance LIMIT ?";
+            tx.exec_drop(sql, (newest, beyond, moves_before, at_once)).await?;
+            let mut trimmed = ended.len() as u64 + tx.affected_rows();
+            // Whoever adds one holds this, too.
+            let newest = counter(&mut tx, "changes").await?;
+            let beyond = newest.saturating_sub(keep.changes.into());
+            let sql = "DELETE FROM changes WHERE n < ? AND (n <= ? OR at_ms < ?) \
+                ORDER BY n LIMIT ?";
+            tx.exec_drop(sql, (newest, beyond, changes_before, at_once)).await?;
+            trimmed += tx.affected_rows();
+            Ok((tx, trimmed))
         };
         self.sessions.run(step).await
     }

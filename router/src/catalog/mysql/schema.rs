@@ -4,11 +4,17 @@ use super::session::{Failure, Sessions};
 use crate::catalog::migrate::{COUNTERS, MYSQL, Migrate, to_run};
 use crate::catalog::{CatalogError, mysql::MysqlCatalog};
 use mysql_async::{Conn, Row, prelude::Queryable};
+use shardline_domain::release::RELEASE;
 
 const TABLE: &str = "
     CREATE TABLE IF NOT EXISTS schema_steps (
         number INT UNSIGNED NOT NULL,
         name VARCHAR(64) NOT NULL,
+        PRIMARY KEY (number)
+    ) ENGINE = InnoDB DEFAULT CHARSET = utf8mb4 COLLATE = utf8mb4_bin";
+const RELEASES: &str = "
+    CREATE TABLE IF NOT EXISTS schema_releases (
+        number INT UNSIGNED NOT NULL,
         PRIMARY KEY (number)
     ) ENGINE = InnoDB DEFAULT CHARSET = utf8mb4 COLLATE = utf8mb4_bin";
 /// One at a time: two routers may start on an empty database together. The lock's name is the
@@ -34,7 +40,16 @@ async fn locked(db: &mut Conn, when: Migrate) -> Result<(), Failure> {
     }
     db.query_drop(TABLE).await?;
     let applied: Vec<u32> = db.query("SELECT number FROM schema_steps").await?;
-    for step in to_run(MYSQL, &applied, when)? {
+    db.query_drop(RELEASES).await?;
+    let release = db.query_first("SELECT number FROM schema_releases ORDER BY number DESC LIMIT 1");
+    let release: Option<u32> = release.await?;
+    let steps = to_run(MYSQL, &applied, release, RELEASE, when)?;
+    if release.is_none() || !steps.is_empty() {
+        // Before the steps: who finds some of them knows whose they are.
+        let sql = "INSERT IGNORE INTO schema_releases (number) VALUES (?)";
+        db.exec_drop(sql, (RELEASE,)).await?;
+    }
+    for step in steps {
         db.query_drop(step.sql).await?;
         let sql = "INSERT IGNORE INTO schema_steps (number, name) VALUES (?, ?)";
         db.exec_drop(sql, (step.number, step.name)).await?;

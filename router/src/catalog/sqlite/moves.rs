@@ -3,15 +3,19 @@
 use super::{SqliteCatalog, all, check_leader, counter, now_ms, set_counter};
 use crate::catalog::CatalogError;
 use crate::catalog::moves::{
-    Course, MOVE_COLUMNS, MoveColumns, MoveRow, MoveStore, NewMove, Step, StepColumns, Which, cut,
-    holds, may_hold, millis, move_row, moving_slots, no_move, reversed, step, stepped,
+    COPIED, CopiedColumns, Course, MOVE_COLUMNS, MoveColumns, MoveRow, MoveStore, NewMove, Step,
+    StepColumns, Which, copied, cut, holds, may_hold, millis, move_row, moving_slots, no_move,
+    reversed, step, stepped,
 };
 use crate::catalog::operations::first_epoch;
 use crate::catalog::rows::slot_row;
 use async_trait::async_trait;
 use rusqlite::{OptionalExtension, Row, Transaction, params};
+use shardline_domain::id::ShardId;
+use shardline_domain::placement::pace::Copied;
 use shardline_domain::placement::transfer::{
-    Arrow, Attempt, Entry, Kind, Move, MoveId, MovingSlot, NotAsExpected, Phase, SlotEffect, Wish,
+    Arrow, Attempt, Entry, Kind, Move, MoveId, MovingSlot, NotAsExpected, Phase, Proof, SlotEffect,
+    Terms, Wish,
 };
 use shardline_domain::slot::{Epoch, Slot};
 use std::collections::BTreeMap;
@@ -65,7 +69,11 @@ impl MoveStore for SqliteCatalog {
         self.run(move |tx| {
             check_leader(tx, term)?;
             let present = present(tx, arrow.move_id)?;
-            let next = stepped(&arrow, &present, &entries(tx, arrow.move_id)?)?;
+            let newest = Terms {
+                source: writer_term(tx, present.source)?,
+                target: writer_term(tx, present.target)?,
+            };
+            let next = stepped(&arrow, &present, &entries(tx, arrow.move_id)?, newest)?;
             let now = now_ms(tx)?;
             let id = arrow.move_id.0;
             let held = "slot IN (SELECT slot FROM holds WHERE move = ?)";
@@ -77,6 +85,7 @@ impl MoveStore for SqliteCatalog {
                         "UPDATE slots SET shard = ?, epoch = epoch + 1, version = ? WHERE {held}"
                     );
                     tx.execute(&sql, params![present.target.0, version, id])?;
+                    keep_tallies(tx, &present, &arrow)?;
                 }
                 SlotEffect::Renew => {
                     let version = next_version(tx)?;
@@ -180,6 +189,14 @@ impl MoveStore for SqliteCatalog {
                 FROM move_log WHERE move = ? ORDER BY n";
             let rows: Vec<StepColumns> = all(tx, sql, [id.0], |row| row.try_into())?;
             rows.into_iter().map(step).collect()
+        })
+        .await
+    }
+
+    async fn copied(&self, latest: u32) -> Result<Vec<Copied>, CatalogError> {
+        self.run(move |tx| {
+            let rows: Vec<CopiedColumns> = all(tx, COPIED, [latest], |row| row.try_into())?;
+            Ok(copied(rows))
         })
         .await
     }
@@ -295,6 +312,21 @@ fn wanted(tx: &Transaction<'_>, moves: &[NewMove]) -> Result<BTreeMap<Slot, Entr
         }
     }
     Ok(entries)
+}
+
+fn writer_term(tx: &Transaction<'_>, shard: ShardId) -> Result<u64, CatalogError> {
+    let sql = "SELECT writer_term FROM shards WHERE shard = ?";
+    Ok(tx.query_row(sql, [shard.0], |row| row.get(0)).optional()?.unwrap_or(0))
+}
+
+fn keep_tallies(tx: &Transaction<'_>, flipped: &Move, arrow: &Arrow) -> Result<(), CatalogError> {
+    let Some(Proof { source, target }) = arrow.proof else { return Ok(()) };
+    for (shard, mark) in [(flipped.source, source), (flipped.target, target)] {
+        let sql = "INSERT INTO marks (shard, term, tally) VALUES (?, ?, ?) ON CONFLICT (shard) DO UPDATE SET \
+            term = MAX(term, excluded.term), tally = MAX(tally, excluded.tally)";
+        tx.execute(sql, params![shard.0, mark.term, mark.tally])?;
+    }
+    Ok(())
 }
 
 fn takes_slots(tx: &Transaction<'_>, new: &NewMove) -> Result<(), CatalogError> {

@@ -1,12 +1,12 @@
 //! What operators change in a SQLite catalog.
 
 use super::moves::put_rebuilt;
-use super::{SqliteCatalog, all, counter, now_ms, set_counter};
+use super::{SqliteCatalog, all, check_leader, counter, now_ms, set_counter};
 use crate::catalog::moves::{cut, millis};
 use crate::catalog::operations::{
-    ChangeRow, EMPTY_IF_NONE, Holdings, JoiningShard, OperationStore, Rebalance, RebalanceColumns,
-    RebalanceState, ShardChange, ShardFacts, THROTTLE, WEIGHT_OF_REBUILT, added, change, drained,
-    facts, not_empty, rebalance, rebuilt_words, removed, reweighted, runs,
+    ChangeRow, EMPTY_IF_NONE, Holdings, JoiningShard, Keep, OperationStore, Rebalance,
+    RebalanceColumns, RebalanceState, ShardChange, ShardFacts, THROTTLE, WEIGHT_OF_REBUILT, added,
+    change, drained, facts, not_empty, rebalance, rebuilt_words, removed, reweighted, runs,
 };
 use crate::catalog::{CatalogError, Rebuilt, RebuiltShard, ShardState};
 use async_trait::async_trait;
@@ -88,6 +88,7 @@ impl OperationStore for SqliteCatalog {
                 reported_ms = NULL WHERE shard = ?";
             tx.execute(sql, params![next.state as u8, shard.0])?;
             tx.execute("DELETE FROM positions WHERE shard = ?", [shard.0])?;
+            tx.execute("DELETE FROM marks WHERE shard = ?", [shard.0])?;
             changed(tx, &by, &format!("shard {shard} is removed"))?;
             Ok(change(shard, next.weight, next.state, false))
         })
@@ -194,6 +195,41 @@ impl OperationStore for SqliteCatalog {
                 put_rebuilt(tx, left, now)?;
             }
             changed(tx, &by, &rebuilt_words(&rebuilt))
+        })
+        .await
+    }
+
+    async fn trim(&self, term: u64, keep: &Keep, at_once: u32) -> Result<u64, CatalogError> {
+        let keep = *keep;
+        self.run(move |tx| {
+            check_leader(tx, term)?;
+            let (moves_before, changes_before) = keep.before(now_ms(tx)?);
+            let sql = "SELECT move FROM moves WHERE phase IN (12, 14) ORDER BY move DESC \
+                LIMIT 1 OFFSET ?";
+            let beyond: Option<u64> =
+                tx.query_row(sql, [keep.moves], |row| row.get(0)).optional()?;
+            let sql = "SELECT move FROM moves WHERE phase IN (12, 14) \
+                AND (move <= ? OR phase_ms < ?) ORDER BY move LIMIT ?";
+            let values = params![beyond.unwrap_or(0), moves_before, at_once];
+            let ended: Vec<u64> = all(tx, sql, values, |row| row.get(0))?;
+            for id in &ended {
+                for table in ["move_log", "move_slots", "moves"] {
+                    tx.execute(&format!("DELETE FROM {table} WHERE move = ?"), [id])?;
+                }
+            }
+            let sql = "SELECT COALESCE(MAX(rebalance), 0) FROM rebalances";
+            let newest: u64 = tx.query_row(sql, [], |row| row.get(0))?;
+            let beyond = newest.saturating_sub(keep.rebalances.into());
+            let sql = "DELETE FROM rebalances WHERE rebalance IN (SELECT rebalance FROM rebalances \
+                WHERE state <> 1 AND rebalance < ? AND (rebalance <= ? OR started_ms < ?) \
+                ORDER BY rebalance LIMIT ?)";
+            let rebalances = tx.execute(sql, params![newest, beyond, moves_before, at_once])?;
+            let newest = counter(tx, "changes")?;
+            let beyond = newest.saturating_sub(keep.changes.into());
+            let sql = "DELETE FROM changes WHERE n IN (SELECT n FROM changes \
+                WHERE n < ? AND (n <= ? OR at_ms < ?) ORDER BY n LIMIT ?)";
+            let changes = tx.execute(sql, params![newest, beyond, changes_before, at_once])?;
+            Ok((ended.len() + rebalances + changes) as u64)
         })
         .await
     }

@@ -93,3 +93,58 @@ pub async fn a_change_that_was_lost_on_its_way_is_repeated(database: &dyn Databa
         from = change[0].to;
     }
 }
+
+/// What a journal does not show is counted: whoever has less lacks something.
+pub async fn slot_changes_and_imports_are_counted(database: &dyn Database) {
+    let store = writing_store(database).await;
+    let counted = async || store.tally().await.expect("a read");
+    assert_eq!(counted().await, 0);
+    let importing = row(3, SlotState::Importing, 5, 9);
+    put(&*store, &[1], &[SlotChange { from: SlotRow::none(3), to: importing }]).await;
+    assert_eq!(counted().await, 1);
+    let mut script = Script::new(1);
+    script.send(&*store, &[5]).await;
+    assert_eq!(counted().await, 1, "a commit has its place in the journal");
+    let fence = MoveFence { slot: 3, move_id: 9, attempt: 1 };
+    let (parts, cursors, continuation) = (Vec::new(), Vec::new(), Vec::new());
+    let import = Import { fence, step: 1, parts, cursors, entity: 0, continuation };
+    for _ in 0..2 {
+        store.import(1, &import).await.expect("the first step");
+        assert_eq!(counted().await, 2, "a step is done once");
+    }
+    let other = MoveFence { attempt: 2, ..fence };
+    store.import(1, &Import { fence: other, ..import }).await.expect_err("another attempt");
+    assert_eq!(counted().await, 2);
+    let moved = SlotRow { state: SlotState::Moved, ..importing };
+    put(&*store, &[1], &[SlotChange { from: importing, to: moved }]).await;
+    store.purge(1, fence, 5, 100).await.expect("it may be purged").expect("nothing is left");
+    assert_eq!(counted().await, 4);
+    store.raise_tally(3).await.expect("it is the writer");
+    assert_eq!(counted().await, 4);
+    store.raise_tally(40).await.expect("it is the writer");
+    let found = database.open().await.found().await.expect("a read");
+    assert_eq!((counted().await, found.tally), (40, 40));
+}
+
+/// What a start goes by: whose the database was, and where.
+pub async fn a_database_knows_where_its_slots_were_right(database: &dyn Database) {
+    let first = database.open().await;
+    let empty = first.found().await.expect("a read");
+    assert_eq!((empty.writer, empty.origin, empty.tally), (None, None, 0));
+    assert!(!empty.server.is_empty());
+    assert!(matches!(first.keep_origin().await, Err(StoreError::Fenced { .. })));
+    first.take_over(writer(1), 2).await.expect("nobody has a higher term");
+    let taken = first.found().await.expect("a read");
+    assert_eq!((taken.writer, taken.origin), (Some(writer(1)), None));
+    first.keep_origin().await.expect("it is the writer");
+    let origin = Some(Origin { server: empty.server.clone(), term: 1 });
+    let second = database.open().await;
+    let kept = second.found().await.expect("a read");
+    assert_eq!((kept.origin, kept.server), (origin.clone(), empty.server));
+    // A takeover alone says nothing about slots.
+    second.take_over(writer(2), 2).await.expect("a higher term");
+    assert!(first.keep_origin().await.is_err(), "of an older term");
+    assert!(first.raise_tally(9).await.is_err(), "of an older term");
+    let found = second.found().await.expect("a read");
+    assert_eq!((found.writer, found.origin, found.tally), (Some(writer(2)), origin, 0));
+}

@@ -14,12 +14,13 @@ const DELETED_AT_ONCE: u64 = 1_000;
 const ALL_LANES: &str = "SELECT term, incarnation FROM lanes ORDER BY lane FOR UPDATE";
 
 /// First the old writer's sessions end (a transaction of a process that hangs would hold its lane row
-/// for hours), then the lane rows decide: whoever gets them all, with no higher term in any.
+/// for hours), then the lane rows decide: whoever gets them all, with no higher term in any. Returns the
+/// server on which that was.
 pub(super) async fn take_over(
     connector: &Connector,
     writer: Writer,
     lanes: u16,
-) -> Result<(), StoreError> {
+) -> Result<String, StoreError> {
     let others = connector
         .on_own_session(async |session| {
             let highest: Option<Option<u64>> = session.first("SELECT MAX(term) FROM lanes").await?;
@@ -36,7 +37,8 @@ pub(super) async fn take_over(
             must_not_be_above(writer.term, stands.iter().map(|(term, _)| *term).max())?;
             let new = vec![writer.term.into(), writer.incarnation.into()];
             session.write("UPDATE lanes SET term = ?, incarnation = ?", 1, new).await?;
-            Ok(session.conn.query_drop("COMMIT").await?)
+            session.conn.query_drop("COMMIT").await?;
+            Ok(session.server.clone())
         })
         .await
 }
@@ -60,7 +62,55 @@ async fn make_lanes(session: &mut Session, lanes: u16) -> Result<(), StoreError>
     ] {
         put(session, template, &missing, lane_of).await?;
     }
+    let counted: Vec<u16> = session.conn.query("SELECT lane FROM tallies").await?;
+    let missing: Vec<u16> = (0..lanes).filter(|lane| !counted.contains(lane)).collect();
+    let sql = "INSERT IGNORE INTO tallies (lane, tally) VALUES [[(?, 0)]]";
+    put(session, sql, &missing, lane_of).await?;
     Ok(())
+}
+
+/// One more transaction that the journal does not show. The last statement before its COMMIT: whoever
+/// else counts on this lane waits for that.
+pub(super) async fn count(session: &mut Session, lane: u16) -> Result<(), StoreError> {
+    let sql = "UPDATE tallies SET tally = tally + 1 WHERE lane = ?";
+    session.write(sql, 1, vec![lane.into()]).await?;
+    Ok(())
+}
+
+const TALLY: &str = "SELECT CAST(COALESCE(SUM(tally), 0) AS UNSIGNED) FROM tallies";
+
+pub(super) async fn tally(session: &mut Session) -> Result<u64, StoreError> {
+    Ok(session.first(TALLY).await?.unwrap_or(0))
+}
+
+pub(super) async fn found(session: &mut Session) -> Result<Found, StoreError> {
+    let sql = "SELECT term, incarnation FROM lanes ORDER BY lane LIMIT 1";
+    let writer: Option<(u64, u64)> = session.first(sql).await?;
+    let writer = writer.map(|(term, incarnation)| Writer { term, incarnation });
+    let origin: Option<(String, u64)> = session.first("SELECT server, term FROM origin").await?;
+    let origin = origin.map(|(server, term)| Origin { server, term });
+    let tally = tally(session).await?;
+    Ok(Found { writer, server: session.server.clone(), origin, tally })
+}
+
+pub(super) async fn keep_origin(session: &mut Session, me: Writer) -> Result<(), StoreError> {
+    must_be(session.begin_with_lane(0, LaneLock::Shared).await?, me)?;
+    let sql = "REPLACE INTO origin (id, server, term) VALUES (0, ?, ?)";
+    let server = session.server.clone();
+    session.write(sql, 1, vec![server.into(), me.term.into()]).await?;
+    Ok(session.conn.query_drop("COMMIT").await?)
+}
+
+pub(super) async fn raise_tally(
+    session: &mut Session,
+    me: Writer,
+    to: u64,
+) -> Result<(), StoreError> {
+    must_be(session.begin_with_lane(0, LaneLock::Exclusive).await?, me)?;
+    let missing = to.saturating_sub(tally(session).await?);
+    let sql = "UPDATE tallies SET tally = tally + ? WHERE lane = 0";
+    session.write(sql, 1, vec![missing.into()]).await?;
+    Ok(session.conn.query_drop("COMMIT").await?)
 }
 
 /// Holds the rows of these lanes (of all, if none is named), then decides on what stands: nobody else
@@ -79,6 +129,7 @@ pub(super) async fn put_slots(
     let put = match judge_all(changes, &stands) {
         Ok(rows) => {
             put(session, include_str!("put_slots.sql"), &rows, rows::put_slot).await?;
+            count(session, lanes.iter().min().copied().unwrap_or(0)).await?;
             SlotsPut::Done
         }
         Err(in_the_way) => in_the_way,

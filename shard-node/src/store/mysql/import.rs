@@ -1,7 +1,7 @@
 //! One step of filling slots: what comes from their source, in one transaction.
 
 use crate::store::merge::{Keys, Standing, merge};
-use crate::store::mysql::control::hold_lanes;
+use crate::store::mysql::control::{count, hold_lanes};
 use crate::store::mysql::dialect::runs;
 use crate::store::mysql::moving::refuse;
 use crate::store::mysql::rows;
@@ -55,6 +55,8 @@ pub(super) async fn import(
     let standing = standing(session, &Keys::of(parts.clone())).await?;
     let writes = merge(parts, &cursors, &standing);
     write::write_rows(session, &writes).await.map_err(not_importable)?;
+    // Last: others count there, too.
+    count(session, lanes.first().copied().unwrap_or(0)).await?;
     session.conn.query_drop("COMMIT").await?;
     Ok(Ok(()))
 }

@@ -1,6 +1,7 @@
 //! Transactions that change slot rows, or write into slots that are on their way. They run beside the
 //! lanes on connections of their own, and hold lane rows only as long as one of them takes.
 
+use crate::store::mysql::control::count;
 use crate::store::mysql::pool::Pool;
 use crate::store::mysql::rows;
 use crate::store::mysql::session::{Connector, LaneLock, Session, must_be};
@@ -28,6 +29,11 @@ impl Moving {
     pub(super) fn new(connector: Arc<Connector>) -> Moving {
         let pool = Pool::new(connector.clone(), CONNECTIONS);
         Moving { connector, pool, unanswered: Mutex::default() }
+    }
+
+    /// Sessions that nobody uses now are closed.
+    pub(super) fn forget(&self) {
+        self.pool.forget();
     }
 
     /// One transaction. Those that were lost before it are over when it begins.
@@ -115,6 +121,7 @@ pub(super) async fn purge(
     }
     session.write("DELETE FROM imports WHERE slot = ?", 1, vec![fence.slot.into()]).await?;
     write::put(session, include_str!("put_slots.sql"), &[emptied], rows::put_slot).await?;
+    count(session, lane).await?;
     session.conn.query_drop("COMMIT").await?;
     Ok(Ok(Some(emptied)))
 }

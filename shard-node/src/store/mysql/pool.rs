@@ -30,6 +30,11 @@ impl Pool {
         self.connector.answer_within
     }
 
+    /// Sessions that nobody uses now are closed.
+    pub(super) fn forget(&self) {
+        self.idle.lock().clear();
+    }
+
     pub(super) async fn take(&self) -> Result<Lease<'_>, StoreError> {
         let permit = timeout(self.answer_within(), self.permits.acquire()).await;
         let permit = permit.map_err(|_| no_answer("from any of the connections that read"))?;
@@ -37,6 +42,8 @@ impl Pool {
         loop {
             let newest = self.idle.lock().pop();
             let session = match newest {
+                // Another term may have left it, on a server that writes no more.
+                Some((session, _)) if self.connector.is_elsewhere(&session) => continue,
                 Some((session, since)) if since.elapsed() < FRESH_FOR => session,
                 Some((mut session, _)) => match timeout(PING_WITHIN, session.conn.ping()).await {
                     Ok(Ok(())) => session,

@@ -2,12 +2,13 @@
 //! server lets one process at a time do it; DDL is not transactional, so each step is safe to repeat.
 
 use crate::store::StoreError;
-use crate::store::migrate::{Found, MYSQL, Opening, opening, own_version, refusal};
+use crate::store::migrate::{Found, MYSQL, Opening, opening, own_schema, own_version, refusal};
 use crate::store::mysql::Options;
 use crate::store::mysql::failure::{is_done_before, is_no_such_table};
 use crate::store::mysql::session::{Connector, Session, parse};
 use mysql_async::prelude::Queryable;
 use mysql_async::{Conn, OptsBuilder};
+use shardline_domain::release::RELEASE;
 use std::fmt::Write as _;
 use std::time::Duration;
 use tokio::time::timeout;
@@ -39,7 +40,7 @@ pub async fn apply(options: &Options) -> Result<u32, StoreError> {
 }
 
 pub(super) async fn prepare(connector: &Connector) -> Result<(), StoreError> {
-    let own = own_version(MYSQL);
+    let own = own_schema(MYSQL);
     let judged = connector.on_own_session(async |session| found(session).await).await?;
     if opening(judged, own) == Opening::Run {
         return Ok(());
@@ -84,7 +85,7 @@ async fn found(session: &mut Session) -> Result<Found, StoreError> {
     let version = match session.first::<u32>(version).await {
         Ok(version) => version.unwrap_or(0),
         Err(error) if is_no_such_table(&error) => {
-            return Ok(Found { version: 0, used: !tables.is_empty() });
+            return Ok(Found { version: 0, release: 1, used: !tables.is_empty() });
         }
         Err(error) => return Err(error.into()),
     };
@@ -93,12 +94,21 @@ async fn found(session: &mut Session) -> Result<Found, StoreError> {
         Err(error) if is_no_such_table(&error) => 0,
         Err(error) => return Err(error.into()),
     };
-    Ok(Found { version, used: 0 < taken })
+    let release =
+        match session.first::<u32>("SELECT COALESCE(MAX(number), 1) FROM schema_releases").await {
+            Ok(release) => release.unwrap_or(1),
+            Err(error) if is_no_such_table(&error) => 1,
+            Err(error) => return Err(error.into()),
+        };
+    Ok(Found { version, release, used: 0 < taken })
 }
 
 async fn apply_missing(session: &mut Session) -> Result<(), StoreError> {
     let conn = &mut session.conn;
     conn.query_drop(include_str!("create_schema_version.sql")).await?;
+    conn.query_drop(include_str!("create_schema_releases.sql")).await?;
+    // Before the steps: who finds some of them knows whose they are.
+    conn.exec_drop("INSERT IGNORE INTO schema_releases (number) VALUES (?)", (RELEASE,)).await?;
     let applied: Vec<u32> = conn.query("SELECT version FROM schema_version").await?;
     for step in MYSQL.iter().filter(|step| !applied.contains(&step.number)) {
         match conn.query_drop(step.sql).await {

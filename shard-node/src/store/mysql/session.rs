@@ -22,6 +22,8 @@ const LOOK_EVERY: Duration = Duration::from_millis(10);
 pub(super) struct Connector {
     options: Opts,
     own: Arc<Mutex<HashSet<u32>>>,
+    /// The only server that sessions may lead to, once a term began there.
+    server: Mutex<Option<String>>,
     connect_within: Duration,
     pub(super) answer_within: Duration,
 }
@@ -52,6 +54,7 @@ impl Connector {
         Ok(Connector {
             options: options_with_ours.into(),
             own: Arc::default(),
+            server: Mutex::default(),
             connect_within: options.connect_within,
             answer_within: options.answer_within,
         })
@@ -59,9 +62,27 @@ impl Connector {
 
     pub(super) async fn open(&self) -> Result<Session, StoreError> {
         let connected = timeout(self.connect_within, Conn::new(self.options.clone())).await;
-        let conn = connected.map_err(|_| no_answer("to a new connection"))??;
+        let mut conn = connected.map_err(|_| no_answer("to a new connection"))??;
+        let server = timeout(self.connect_within, server_of(&mut conn)).await;
+        let server = server.map_err(|_| no_answer("to a new connection"))??;
         self.own.lock().insert(conn.id());
-        Ok(Session { conn, prepared: HashMap::new(), own: self.own.clone() })
+        let session = Session { conn, prepared: HashMap::new(), own: self.own.clone(), server };
+        if self.is_elsewhere(&session) {
+            let server = &session.server;
+            tracing::warn!(server, "the database is on another server than this term began on");
+            return Err(StoreError::Fenced { term: 0 });
+        }
+        Ok(session)
+    }
+
+    /// Whether the session leads to another server than the term's.
+    pub(super) fn is_elsewhere(&self, session: &Session) -> bool {
+        self.server.lock().as_ref().is_some_and(|server| *server != session.server)
+    }
+
+    /// None: to whichever server the address leads.
+    pub(super) fn stay_on(&self, server: Option<String>) {
+        *self.server.lock() = server;
     }
 
     /// Does something under the deadline on a connection of its own, closed afterwards.
@@ -124,6 +145,28 @@ impl Connector {
     }
 }
 
+/// What a server has that no replica and no copy elsewhere has: its uuid on MySQL; on MariaDB, which
+/// has none, its number among replicas with where it runs.
+async fn server_of(conn: &mut Conn) -> Result<String, mysql_async::Error> {
+    let rows: Vec<(String, String)> = conn
+        .query(
+            "SHOW VARIABLES WHERE Variable_name IN
+            ('server_uuid', 'server_id', 'hostname', 'port', 'datadir')",
+        )
+        .await?;
+    let of = |name: &str| {
+        rows.iter().find(|(found, _)| found == name).map_or("", |(_, value)| value.as_str())
+    };
+    Ok(match of("server_uuid") {
+        "" => {
+            let (id, host, port, data) =
+                (of("server_id"), of("hostname"), of("port"), of("datadir"));
+            format!("{id}@{host}:{port}{data}")
+        }
+        uuid => uuid.to_owned(),
+    })
+}
+
 pub(super) fn parse(url: &str) -> Result<Opts, StoreError> {
     // The error's text might hold the address with its password.
     Opts::from_url(url)
@@ -141,6 +184,8 @@ pub(super) struct Session {
     /// By the statement's text (where it is, it is ours for ever) and how many rows it is for.
     prepared: HashMap<(usize, usize), Statement>,
     own: Arc<Mutex<HashSet<u32>>>,
+    /// Which server it leads to.
+    pub(super) server: String,
 }
 
 impl Drop for Session {

@@ -4,6 +4,7 @@ use crate::store::slot::judge_all;
 use crate::store::sqlite::rows::{self, bits};
 use crate::store::*;
 use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior};
+use std::path::Path;
 
 /// Journal rows deleted in one transaction.
 const DELETED_AT_ONCE: u64 = 1_000;
@@ -44,11 +45,65 @@ pub(super) fn take_over(db: &mut Connection, writer: Writer, lanes: u16) -> Resu
     for lane in 0..lanes {
         transaction.execute("INSERT OR IGNORE INTO lanes VALUES (?, 0, 0)", [lane])?;
         transaction.execute("INSERT OR IGNORE INTO positions VALUES (?, 0, 0)", [lane])?;
+        transaction.execute("INSERT OR IGNORE INTO tallies VALUES (?, 0)", [lane])?;
     }
     transaction.execute(
         "UPDATE lanes SET term = ?, incarnation = ?",
         (bits(writer.term), bits(writer.incarnation)),
     )?;
+    Ok(transaction.commit()?)
+}
+
+/// The file's own identity: a copy is another file.
+pub(super) fn identity(path: &Path) -> String {
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::MetadataExt;
+        if let Ok(file) = std::fs::metadata(path) {
+            return format!("file {}:{}", file.dev(), file.ino());
+        }
+    }
+    std::fs::canonicalize(path).map(|path| path.display().to_string()).unwrap_or_default()
+}
+
+pub(super) fn found(db: &mut Connection, server: String) -> Result<Found, StoreError> {
+    // One moment.
+    let transaction = db.transaction()?;
+    let origin = transaction
+        .query_row("SELECT server, term FROM origin", [], |row| {
+            let term = row.get::<_, i64>(1)?.cast_unsigned();
+            Ok(Origin { server: row.get(0)?, term })
+        })
+        .optional()?;
+    let (writer, tally) = (writer(&transaction)?, tally(&transaction)?);
+    Ok(Found { writer, server, origin, tally })
+}
+
+pub(super) fn keep_origin(db: &mut Connection, me: Writer, server: &str) -> Result<(), StoreError> {
+    let transaction = begin(db)?;
+    must_be_writer(&transaction, 0, me)?;
+    let sql = "INSERT OR REPLACE INTO origin (id, server, term) VALUES (0, ?, ?)";
+    transaction.execute(sql, (server, bits(me.term)))?;
+    Ok(transaction.commit()?)
+}
+
+pub(super) fn tally(db: &Connection) -> Result<u64, StoreError> {
+    let sql = "SELECT COALESCE(SUM(tally), 0) FROM tallies";
+    Ok(db.query_row(sql, [], |row| row.get::<_, i64>(0))?.cast_unsigned())
+}
+
+/// One more transaction that the journal does not show.
+pub(super) fn count(db: &Transaction<'_>, lane: u16) -> rusqlite::Result<()> {
+    db.prepare_cached("UPDATE tallies SET tally = tally + 1 WHERE lane = ?")?
+        .execute([lane])
+        .map(|_| ())
+}
+
+pub(super) fn raise_tally(db: &mut Connection, me: Writer, to: u64) -> Result<(), StoreError> {
+    let transaction = begin(db)?;
+    must_be_writer(&transaction, 0, me)?;
+    let missing = to.saturating_sub(tally(&transaction)?);
+    transaction.execute("UPDATE tallies SET tally = tally + ? WHERE lane = 0", [bits(missing)])?;
     Ok(transaction.commit()?)
 }
 
@@ -79,6 +134,7 @@ pub(super) fn put_slots(
     for row in &rows {
         put_slot(&transaction, row)?;
     }
+    count(&transaction, 0)?;
     transaction.commit()?;
     Ok(SlotsPut::Done)
 }

@@ -2,7 +2,7 @@
 
 use crate::store::merge::{Keys, Standing, merge};
 use crate::store::sqlite::commit::write_rows;
-use crate::store::sqlite::control::{begin, must_be_writer, put_slot};
+use crate::store::sqlite::control::{begin, count, must_be_writer, put_slot};
 use crate::store::sqlite::read;
 use crate::store::sqlite::rows::{self, bits, bound};
 use crate::store::transfer::{StepVerdict, judge_steps};
@@ -62,6 +62,7 @@ pub(super) fn import(
     let standing = standing(&transaction, &Keys::of(parts.clone()))?;
     let writes = merge(parts, &cursors, &standing);
     write_rows(&transaction, &writes).map_err(not_importable)?;
+    count(&transaction, lanes.first().copied().unwrap_or(0))?;
     Ok(transaction.commit()?)
 }
 
@@ -158,6 +159,7 @@ pub(super) fn purge(
     }
     transaction.execute("DELETE FROM imports WHERE slot = ?", [fence.slot])?;
     put_slot(&transaction, &emptied)?;
+    count(&transaction, lane)?;
     transaction.commit()?;
     Ok(Some(emptied))
 }

@@ -2,9 +2,10 @@
 //! IMMEDIATE transaction: two processes that start at once do it once, and a crash leaves nothing.
 
 use crate::store::StoreError;
-use crate::store::migrate::{Found, Opening, SQLITE, opening, own_version, refusal};
+use crate::store::migrate::{Found, Opening, SQLITE, opening, own_schema, own_version, refusal};
 use crate::store::sqlite::worker;
 use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior};
+use shardline_domain::release::RELEASE;
 use std::path::Path;
 
 /// Applies what is missing, whether the database is in use or not; for the operator's tool.
@@ -29,7 +30,7 @@ pub fn golden(path: &Path) -> Result<String, StoreError> {
 
 pub(super) fn prepare(db: &mut Connection) -> Result<(), StoreError> {
     let transaction = db.transaction_with_behavior(TransactionBehavior::Immediate)?;
-    let (found, own) = (found(&transaction)?, own_version(SQLITE));
+    let (found, own) = (found(&transaction)?, own_schema(SQLITE));
     match opening(found, own) {
         Opening::Run => {}
         Opening::ApplyFirst => apply_missing(&transaction)?,
@@ -41,19 +42,23 @@ pub(super) fn prepare(db: &mut Connection) -> Result<(), StoreError> {
 fn found(db: &Connection) -> Result<Found, StoreError> {
     let tables: u32 = db.query_row("SELECT COUNT(*) FROM sqlite_master", [], |row| row.get(0))?;
     if tables == 0 {
-        return Ok(Found { version: 0, used: false });
+        return Ok(Found { version: 0, release: 1, used: false });
     }
-    let has_version: bool = db
-        .query_row("SELECT 1 FROM sqlite_master WHERE name = 'schema_version'", [], |_| Ok(true))
-        .optional()?
-        .unwrap_or(false);
-    let version = if has_version {
-        db.query_row("SELECT COALESCE(MAX(version), 0) FROM schema_version", [], |row| row.get(0))?
-    } else {
-        0
+    let has = |table: &str| {
+        let sql = "SELECT 1 FROM sqlite_master WHERE name = ?";
+        Ok::<bool, StoreError>(db.query_row(sql, [table], |_| Ok(())).optional()?.is_some())
+    };
+    let number = |sql: &str| Ok::<u32, StoreError>(db.query_row(sql, [], |row| row.get(0))?);
+    let version = match has("schema_version")? {
+        true => number("SELECT COALESCE(MAX(version), 0) FROM schema_version")?,
+        false => 0,
+    };
+    let release = match has("schema_releases")? {
+        true => number("SELECT COALESCE(MAX(number), 1) FROM schema_releases")?,
+        false => 1,
     };
     // All steps are one transaction here, so there is no half-made database.
-    Ok(Found { version, used: true })
+    Ok(Found { version, release, used: true })
 }
 
 fn apply_missing(db: &Transaction<'_>) -> Result<(), StoreError> {
@@ -64,6 +69,13 @@ fn apply_missing(db: &Transaction<'_>) -> Result<(), StoreError> {
     PRIMARY KEY (version)
 ) STRICT",
     )?;
+    db.execute_batch(
+        "CREATE TABLE IF NOT EXISTS schema_releases (
+    number INTEGER NOT NULL,
+    PRIMARY KEY (number)
+) STRICT",
+    )?;
+    db.execute("INSERT OR IGNORE INTO schema_releases (number) VALUES (?)", [RELEASE])?;
     for step in SQLITE {
         let applied = db
             .query_row("SELECT 1 FROM schema_version WHERE version = ?", [step.number], |_| Ok(()))

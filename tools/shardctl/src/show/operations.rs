@@ -108,14 +108,30 @@ pub(crate) fn plan(plan: &PlanAnswer) -> Shown {
         let size: u64 = plan.moves.iter().map(|planned| planned.bytes).sum();
         text += &format!(
             "\n{} slots, {}, about {} in all; writes to a slot wait about as long as PAUSE says, once\n\
+             {}\n\
              to begin exactly this: shardctl rebalance --plan {}\n",
             count(slots as u64),
             bytes(size),
             time(Duration::from_secs(plan.seconds)),
+            pace(plan),
             plan.digest,
         );
     }
     Shown { text, json: plan_json(plan) }
+}
+
+/// What TIME rests on.
+fn pace(plan: &PlanAnswer) -> String {
+    let pace = plan.pace.unwrap_or_default();
+    let figures = format!(
+        "{} rows and {} a second",
+        count(pace.rows_per_second),
+        bytes(pace.bytes_per_second)
+    );
+    match pace.moves {
+        0 => format!("TIME is assumed: {figures}, for too little has moved yet to measure it"),
+        moves => format!("TIME is measured: {figures}, by the last {moves} moves that copied much"),
+    }
 }
 
 fn plan_json(plan: &PlanAnswer) -> Value {
@@ -146,6 +162,12 @@ fn plan_json(plan: &PlanAnswer) -> Value {
         "shards": shards.collect::<Vec<_>>(),
         "seconds": plan.seconds,
         "digest": plan.digest,
+        "pace": plan.pace.map(|pace| json!({
+            "measured": 0 < pace.moves,
+            "moves": pace.moves,
+            "rows_per_second": pace.rows_per_second,
+            "bytes_per_second": pace.bytes_per_second,
+        })),
     })
 }
 

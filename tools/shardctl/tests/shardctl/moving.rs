@@ -5,8 +5,8 @@ use async_trait::async_trait;
 use shardline_wire::admin::Operations;
 use shardline_wire::internal::{
     AddShardRequest, DrainShardRequest, GetThrottleRequest, ListChangesAnswer, ListChangesRequest,
-    ListMovesAnswer, ListMovesRequest, MoveInfo, MoveStep, OperatorChange, PlanAnswer, PlanRequest,
-    PlannedMove, PlannedShard, RebalanceAnswer, RebalanceInfo, RebalanceRequest,
+    ListMovesAnswer, ListMovesRequest, MoveInfo, MoveStep, OperatorChange, PlanAnswer, PlanPace,
+    PlanRequest, PlannedMove, PlannedShard, RebalanceAnswer, RebalanceInfo, RebalanceRequest,
     RemoveShardRequest, ReweightShardRequest, SetThrottleRequest, ShardChanged, ShowMoveAnswer,
     ShowMoveRequest, StopRebalanceRequest, Throttle, WishMoveRequest,
 };
@@ -131,6 +131,7 @@ fn a_plan() -> PlanAnswer {
         shards: vec![shard(0, "active", 16384, 16381), shard(1, "joining", 0, 3)],
         seconds: 70,
         digest: "ab12".to_owned(),
+        pace: Some(PlanPace { rows_per_second: 400, bytes_per_second: 50_000, moves: 9 }),
     }
 }
 

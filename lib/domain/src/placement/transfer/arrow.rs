@@ -1,6 +1,6 @@
 //! A step of a move in the catalog: one compare-and-set of the move's row and of all its slots.
 
-use super::{AbortReason, Attempt, Held, Move, MoveId, MovingSlot, Phase, Word};
+use super::{AbortReason, Attempt, Held, Move, MoveId, MovingSlot, Phase, Proof, Terms, Word};
 use crate::id::ShardId;
 use crate::slot::{Epoch, Slot};
 use thiserror::Error;
@@ -17,6 +17,8 @@ pub struct Arrow {
     pub to: Phase,
     /// Given with `to` = Aborting.
     pub reason: Option<AbortReason>,
+    /// Given with `to` = Flipped.
+    pub proof: Option<Proof>,
 }
 
 /// What an arrow does to each slot of its move.
@@ -64,6 +66,9 @@ pub enum NotAsExpected {
     Slot { slot: Slot, owner: ShardId, epoch: Epoch },
     #[error("slot {slot} is held by another move")]
     Held { slot: Slot },
+    /// What was reported of them before is no proof any more.
+    #[error("the copy of move {move_id} has to be compared again: the shards have writers with the terms {} and {}", newest.source, newest.target)]
+    NotProven { move_id: MoveId, newest: Terms },
 }
 
 impl Arrow {
@@ -76,6 +81,19 @@ impl Arrow {
             }
             _ => SlotEffect::Keep,
         }
+    }
+
+    /// Whether what the arrow rests on was found by the present writers of both shards. `newest`: the
+    /// terms that the catalog gave last; they do not change until the arrow is taken.
+    pub fn check_proof(&self, newest: Terms) -> Result<(), NotAsExpected> {
+        if self.effect() != SlotEffect::Flip {
+            return Ok(());
+        }
+        let under = self.proof.map(|Proof { source, target }| (source.term, target.term));
+        if under == Some((newest.source, newest.target)) {
+            return Ok(());
+        }
+        Err(NotAsExpected::NotProven { move_id: self.move_id, newest })
     }
 
     /// The move after this arrow.

@@ -4,7 +4,9 @@
 //! Two that decide at once, or on old news, do no harm: orders may be repeated, and of two arrows one
 //! is refused by the catalog.
 
-use super::{AbortReason, Arrow, Move, Phase, Progress, Report, Standing, Task, Wish};
+use super::{
+    AbortReason, Arrow, Move, Phase, Progress, Proof, Report, Standing, Task, Terms, Wish,
+};
 use crate::limits::{FREEZE_TIME_MAX, MOVE_ATTEMPTS_MAX, MOVE_RETRY_AFTER};
 use std::time::Duration;
 
@@ -24,6 +26,8 @@ pub struct Facts {
     pub checks: Checks,
     /// Whether this move may freeze now: only so many at once.
     pub turn: bool,
+    /// Of both shards' writers.
+    pub newest: Terms,
 }
 
 /// Of source and target, before anything is done: schema, room, reachable both ways.
@@ -176,8 +180,10 @@ impl Seen<'_> {
 
     fn frozen(&self) -> Decision {
         // Also when the source is gone, or it took too long: nothing is missing at the target.
-        if self.progress.settled && !matches!(self.present.wish, Wish::Abort | Wish::Reverse) {
-            return self.advance(Phase::Flipped);
+        let settled = self.progress.settled.filter(|proof| proof.stands(&self.facts.newest));
+        let stays = matches!(self.present.wish, Wish::Abort | Wish::Reverse);
+        if let Some(proof) = settled.filter(|_| !stays) {
+            return self.flip(proof);
         }
         self.abort_in_time().unwrap_or(Decision::Order {
             source: None,
@@ -287,12 +293,16 @@ impl Seen<'_> {
         Decision::Advance(self.arrow(to, None))
     }
 
+    fn flip(&self, proof: Proof) -> Decision {
+        Decision::Advance(Arrow { proof: Some(proof), ..self.arrow(Phase::Flipped, None) })
+    }
+
     fn abort(&self, reason: AbortReason) -> Decision {
         Decision::Advance(self.arrow(Phase::Aborting, Some(reason)))
     }
 
     fn arrow(&self, to: Phase, reason: Option<AbortReason>) -> Arrow {
         let Move { id, phase, attempt, .. } = *self.present;
-        Arrow { move_id: id, from: phase, attempt, to, reason }
+        Arrow { move_id: id, from: phase, attempt, to, reason, proof: None }
     }
 }

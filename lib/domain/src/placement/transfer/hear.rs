@@ -1,7 +1,9 @@
 //! What a shard makes of the catalog's word about a slot: the only way to become its owner, to write
 //! again after a freeze, or to leave quarantine.
+//!
+//! `hear` is for rows that are the last ones written; `regrant` for a database that may lack some.
 
-use super::{Attempt, MoveId, Phase, Refused, SlotRow, SlotState};
+use super::{Attempt, MoveId, Phase, Refused, SlotRow, SlotState, quarantined};
 use crate::id::ShardId;
 use crate::slot::Epoch;
 
@@ -33,6 +35,46 @@ pub fn hear(row: SlotRow, me: ShardId, word: &Word) -> Result<SlotRow, Refused> 
         return Err(Refused::OldEpoch(row.epoch));
     }
     if word.owner == me { hear_mine(row, me, word) } else { hear_others(row, me, word) }
+}
+
+/// The slot's row on shard `me` whose writer begins on a database that may not be the one its last
+/// writer left: another primary, a restore. Until then the row counts for nothing: the slot is neither
+/// served nor imported, frozen or purged. `word` answers a question asked after the writer's term began.
+///
+/// `complete`: the database has every change of a move that a flip rested on (its tally is not below
+/// what flips recorded). A slot that is ours and may lack what was moved here is refused.
+pub fn regrant(row: SlotRow, me: ShardId, word: &Word, complete: bool) -> Result<SlotRow, Refused> {
+    let held_here = matches!(row.state, SlotState::Owned | SlotState::Frozen);
+    if word.owner == me {
+        // Nobody else had it since this row was written: an abort takes one epoch, two flips two.
+        let always_ours = row.epoch == word.epoch || held_here && row.epoch.next() == word.epoch;
+        let first_placement = row.state == SlotState::Empty && word.epoch == Epoch(1);
+        let all_here = complete || first_placement || held_here && always_ours;
+        if !all_here {
+            return Err(Refused::Incomplete);
+        }
+        // All that was compared is here, and with it the row of then: only the grant was lost.
+        let arrived = row.state == SlotState::Importing && row.epoch < word.epoch;
+        if held_here || arrived {
+            // A catalog that knows less than this row is no witness.
+            return Ok(hear(quarantined(row), me, word).unwrap_or(quarantined(row)));
+        }
+        return hear(row, me, word);
+    }
+    // Given away by a move that this row does not know.
+    let given = word.held.filter(|held| held.source == me && row.epoch < word.epoch);
+    if let Some(held) = given.filter(|held| !row.is_of(held.move_id, held.attempt)) {
+        return Ok(of(held, SlotState::Moved, word.epoch));
+    }
+    match hear(row, me, word) {
+        // Its freeze was lost; whatever holds the slot now decides what becomes of the copy.
+        _ if row.state == SlotState::Owned => {
+            let row = quarantined(row);
+            Ok(hear(row, me, word).unwrap_or(row))
+        }
+        Err(_) if held_here => Ok(quarantined(row)),
+        heard => Ok(heard.unwrap_or(row)),
+    }
 }
 
 fn hear_mine(row: SlotRow, me: ShardId, word: &Word) -> Result<SlotRow, Refused> {

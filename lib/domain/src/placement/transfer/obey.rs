@@ -114,6 +114,9 @@ fn import(row: SlotRow, order: &Order) -> Result<SlotRow, Refused> {
     match row.state {
         // What an earlier attempt of the same move copied is still the source's.
         SlotState::Importing if row.move_id == order.move_id => Ok(taken),
+        // Left over from a move that has ended, by a database that came back as a copy: it is deleted
+        // before anything is copied.
+        SlotState::Importing => Ok(of(order, SlotState::Moved, order.epoch)),
         // A reverse: what followed is the owner's.
         SlotState::Following if row.move_id < order.move_id => Ok(taken),
         // An attempt that was discarded stays so.
@@ -148,9 +151,7 @@ fn discard(row: SlotRow, order: &Order) -> Result<SlotRow, Refused> {
     let epoch = row.epoch.max(order.epoch);
     match row.state {
         SlotState::Empty => Ok(of(order, SlotState::Empty, epoch)),
-        SlotState::Importing if row.move_id == order.move_id => {
-            Ok(of(order, SlotState::Moved, epoch))
-        }
+        SlotState::Importing => Ok(of(order, SlotState::Moved, epoch)),
         // The target of a reverse that never began; or what a quarantine left.
         SlotState::Following | SlotState::Moved if row.epoch <= order.epoch.next() => {
             Ok(of(order, SlotState::Moved, epoch))

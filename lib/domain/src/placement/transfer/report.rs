@@ -1,6 +1,6 @@
 //! What a shard says of its part in a move, and how its rows add up to it.
 
-use super::{Attempt, MoveId, SlotRow, SlotState};
+use super::{Attempt, MoveId, Proof, SlotRow, SlotState};
 use crate::limits::{MOVE_CLOSE_ENTITIES_MAX, MOVE_ROUND_TIME_MAX};
 use crate::slot::Epoch;
 use std::time::Duration;
@@ -79,8 +79,9 @@ pub struct Progress {
     /// An entity differed also after it was copied again.
     pub mismatched: bool,
     /// A round that began after the source's row was seen frozen by this attempt found, read back,
-    /// both sides equal. It stays true: neither side is written any more.
-    pub settled: bool,
+    /// both sides equal. It stays true while neither shard has another writer: neither side is written
+    /// any more.
+    pub settled: Option<Proof>,
 }
 
 /// Whether a round of catching up was so small that the last difference fits into the pause.

@@ -135,4 +135,7 @@ pub enum Refused {
     /// Only a person can tell what happened.
     #[error("the catalog says that the slot is ours, and its data was never moved here")]
     NeverImported,
+    /// Only a person can tell what happened.
+    #[error("the catalog says that the slot is ours, and not all that was moved here is here")]
+    Incomplete,
 }

@@ -46,7 +46,11 @@ const FACTS: Facts = Facts {
     writes_wait: Duration::ZERO,
     checks: Checks::Passed,
     turn: true,
+    newest: Terms { source: 1, target: 1 },
 };
+
+const PROOF: Proof =
+    Proof { source: Mark { term: 1, tally: 3 }, target: Mark { term: 1, tally: 5 } };
 
 #[test]
 fn stored_numbers_stay() {
@@ -84,6 +88,7 @@ fn an_arrow_changes_only_what_it_expects() {
         attempt: FIRST,
         to: Phase::Flipped,
         reason: None,
+        proof: Some(PROOF),
     };
     let present = moving(Phase::Frozen);
     assert_eq!(flip.step(&present).map(|next| next.phase), Ok(Phase::Flipped));
@@ -207,7 +212,7 @@ fn next_phase(decision: Decision) -> Option<(Phase, Option<AbortReason>)> {
 #[test]
 fn a_long_freeze_aborts_unless_nothing_is_missing() {
     let late = Facts { writes_wait: FREEZE_TIME_MAX, ..FACTS };
-    let settled = Progress { settled: true, ..Progress::default() };
+    let settled = Progress { settled: Some(PROOF), ..Progress::default() };
     let target = report(Standing::Importing, settled);
     let frozen = moving(Phase::Frozen);
     let abort = Some((Phase::Aborting, Some(AbortReason::FrozenTooLong)));
@@ -334,4 +339,79 @@ fn a_quarantined_target_lets_go_of_its_copy_only_after_an_abort() {
     let discarded = obey(row(SlotState::Moved, E1), 0, &order(Task::Discard));
     assert_eq!(discarded, given_up, "the order is of before the abort's epoch");
     assert!(may_purge(&row(SlotState::Moved, E1), ID, FIRST, E0));
+}
+
+#[test]
+fn a_flip_rests_on_the_present_writers_of_both_shards() {
+    let settled = Progress { settled: Some(PROOF), ..Progress::default() };
+    let target = report(Standing::Importing, settled);
+    let flip = decide(&moving(Phase::Frozen), None, Some(&target), &FACTS);
+    let Decision::Advance(arrow) = flip else { panic!("{flip:?}") };
+    let newest = Terms { source: 1, target: 1 };
+    assert_eq!(arrow.check_proof(newest), Ok(()));
+    for newest in [Terms { source: 2, target: 1 }, Terms { source: 1, target: 2 }] {
+        let refused = Err(NotAsExpected::NotProven { move_id: ID, newest });
+        assert_eq!(arrow.check_proof(newest), refused);
+        // Who knows of the new writer waits for its word, and gives up in time.
+        let facts = Facts { newest, ..FACTS };
+        let again = decide(&moving(Phase::Frozen), None, Some(&target), &facts);
+        assert!(matches!(again, Decision::Order { target: Some(Task::Settle), .. }));
+        let late = Facts { writes_wait: FREEZE_TIME_MAX, ..facts };
+        let abort = Some((Phase::Aborting, Some(AbortReason::FrozenTooLong)));
+        assert_eq!(next_phase(decide(&moving(Phase::Frozen), None, Some(&target), &late)), abort);
+    }
+    let unproven = Arrow { proof: None, ..arrow };
+    assert!(unproven.check_proof(newest).is_err());
+    let other = Arrow { from: Phase::Frozen, to: Phase::Aborting, ..unproven };
+    assert_eq!(other.check_proof(newest), Ok(()), "an abort rests on nothing");
+}
+
+#[test]
+fn a_copy_is_granted_what_it_has() {
+    let mine = |epoch| Word { owner: A, epoch, held: None };
+    let granted = |row, word: Word, complete| regrant(row, A, &word, complete);
+    let owned = row(SlotState::Owned, E0);
+    assert_eq!(granted(owned, mine(E0), false), Ok(owned));
+    let thawed = Ok(row(SlotState::Owned, E1));
+    assert_eq!(granted(row(SlotState::Frozen, E0), mine(E1), false), thawed, "an abort");
+    let later = Epoch(E0.0 + 2);
+    assert_eq!(granted(owned, mine(later), false), Err(Refused::Incomplete), "it was away");
+    assert_eq!(granted(owned, mine(later), true), Ok(row(SlotState::Owned, later)));
+    // Of a copy to which a flip came, only the grant may be missing.
+    let importing = row(SlotState::Importing, E0);
+    assert_eq!(granted(importing, mine(E1), false), Err(Refused::Incomplete));
+    assert_eq!(granted(importing, mine(E1), true), thawed);
+    assert_eq!(granted(SlotRow::NONE, mine(E1), false), Err(Refused::Incomplete));
+    let placed = granted(SlotRow::NONE, mine(Epoch(1)), false).map(|row| row.state);
+    assert_eq!(placed, Ok(SlotState::Owned), "nothing ever moved here");
+    // A row that the catalog knows nothing of is no ground to serve.
+    let ahead = granted(row(SlotState::Owned, E1), mine(E0), true).map(|row| row.state);
+    assert_eq!(ahead, Ok(SlotState::Quarantined));
+}
+
+#[test]
+fn a_copy_without_the_freeze_is_frozen_or_gives_the_slot_up() {
+    let owned = row(SlotState::Owned, E0);
+    let entry = Entry { owner: A, epoch: E0, held_by: Some(ID) };
+    let word = entry.word(Some(&moving(Phase::Frozen)));
+    assert_eq!(regrant(owned, A, &word, false), Ok(row(SlotState::Frozen, E0)));
+    let entry = Entry { owner: B, epoch: E1, held_by: Some(ID) };
+    for phase in [Phase::Flipped, Phase::Following, Phase::Cleaning] {
+        let word = entry.word(Some(&moving(phase)));
+        assert_eq!(regrant(owned, A, &word, false), Ok(row(SlotState::Moved, E1)));
+        // It forgot the move altogether.
+        let before = SlotRow { move_id: MoveId(0), attempt: Attempt(0), ..owned };
+        assert_eq!(regrant(before, A, &word, true), Ok(row(SlotState::Moved, E1)));
+    }
+    let gone = Word { owner: B, epoch: E1, held: None };
+    let kept = regrant(owned, A, &gone, true).map(|row| row.state);
+    assert_eq!(kept, Ok(SlotState::Quarantined));
+}
+
+#[test]
+fn what_an_older_move_left_on_a_target_is_deleted_first() {
+    let left = SlotRow { move_id: MoveId(1), ..row(SlotState::Importing, E0) };
+    let begun = obey(left, 0, &order(Task::Copy));
+    assert_eq!(begun, Ok(row(SlotState::Moved, E0)), "its standing ends the attempt");
+    assert_eq!(obey(left, 0, &order(Task::Discard)), begun);
 }

@@ -108,10 +108,12 @@ fn holds(scope: Scope, expected: usize) {
     assert_eq!(moments, expected, "the rules, or the walk, reach other moments");
 }
 
-const PLAIN: Scope = Scope { writes: 1, attempts: [1, 1], quarantines: 0, elections: false };
+const PLAIN: Scope =
+    Scope { writes: 1, attempts: [1, 1], quarantines: 0, losses: 0, elections: false };
 const RETRIED: Scope = Scope { attempts: [2, 1], ..PLAIN };
 const BACK_RETRIED: Scope = Scope { attempts: [1, 2], ..PLAIN };
 const QUARANTINED: Scope = Scope { quarantines: 1, ..PLAIN };
+const COPIED: Scope = Scope { losses: 1, ..PLAIN };
 const ELECTED: Scope = Scope { elections: true, ..PLAIN };
 
 #[test]
@@ -135,6 +137,11 @@ fn nothing_is_lost_when_a_database_comes_back_another() {
     holds(QUARANTINED, 87_395);
 }
 
+#[test]
+fn nothing_is_lost_when_a_copy_of_a_database_comes_back() {
+    holds(COPIED, 255_145);
+}
+
 /// The walk would be worth nothing if it could not see these.
 #[test]
 fn a_rule_left_out_is_found() {
@@ -156,6 +163,9 @@ fn a_rule_left_out_is_found() {
         (Planted::OldLeaderWrites, ELECTED, "an older leader wrote after a newer one"),
         (Planted::QuarantineHearsOldWords, QUARANTINED, stranger),
         (Planted::QuarantineForgetsFreeze, QUARANTINED, stranger),
+        (Planted::FlipOfAnyTerm, COPIED, lost),
+        (Planted::CopyServesByItself, COPIED, stranger),
+        (Planted::CopyCountsAsComplete, COPIED, lost),
     ];
     for (planted, scope, _) in expected {
         found.push((planted, walk(Some(planted), scope).map_err(|broken| broken.violation).err()));

@@ -2,10 +2,10 @@
 
 use super::super::{
     Attempt, Decision, Facts, MoveId, Order, Report, SlotState, Standing, Task, Wish, decide,
-    emptied, hear, may_import, may_purge, obey,
+    emptied, hear, may_import, may_purge, obey, regrant,
 };
 use super::steps::{reports, reverse, stands, times};
-use super::world::{Leg, SETTLED, STANDINGS, World, shard};
+use super::world::{Leg, STANDINGS, World, settled_bit, shard};
 use crate::slot::Epoch;
 use std::collections::HashSet;
 use std::time::Duration;
@@ -14,7 +14,7 @@ pub(super) type Violation = &'static str;
 
 /// In every moment.
 pub(super) fn moment(world: &World) -> Result<(), Violation> {
-    let writes = |side: usize| world.rows[side].state == SlotState::Owned;
+    let writes = |side: usize| world.serves(side);
     ensure(!(writes(0) && writes(1)), "two shards accept writes")?;
     for side in 0..2 {
         let row = &world.rows[side];
@@ -23,10 +23,13 @@ pub(super) fn moment(world: &World) -> Result<(), Violation> {
         let empty = row.state == SlotState::Empty;
         ensure(!empty || world.data[side] == 0, "rows of a slot where nothing of it should be")?;
     }
-    let complete = world.data[world.owner()] == world.all();
+    let owner = world.owner();
+    // What a copy lost is lost; but it is not served as if it were not.
+    let complete = world.data[owner] == world.all() || world.lost && !writes(owner);
     ensure(complete, "the owner lacks an acknowledged write")?;
     let (_, last) = world.last();
-    if last.phase.is_end() {
+    // A copy from before it was deleted may come back; the next move deletes it.
+    if last.phase.is_end() && !world.came_back() {
         let other = world.rows[1 - world.owner()].state;
         ensure(other == SlotState::Empty, "something is left when the move has ended")?;
         ensure(world.entry.held_by.is_none(), "an ended move holds the slot")?;
@@ -44,7 +47,7 @@ pub(super) fn transition(name: &str, before: &World, after: &World) -> Result<()
         !given || before.entry.epoch < after.entry.epoch,
         "an owner changed, its epoch did not",
     )?;
-    for side in 0..2 {
+    for side in (0..2).filter(|side| before.terms[*side] == after.terms[*side]) {
         let (old, new) = (before.rows[side], after.rows[side]);
         ensure(old.epoch <= new.epoch, "a shard's epoch went down")?;
         let touched = (old.move_id, old.attempt) <= (new.move_id, new.attempt);
@@ -77,6 +80,7 @@ impl Quiet {
         present.words = [[0; 2]; 2];
         present.batches = [[[0; 2]; 2]; 2];
         (present.quarantines, present.seen) = (0, [0; 2]);
+        (present.losses, present.copies) = (0, [None; 2]);
         let mut way = Vec::new();
         while !self.good.contains(&present) {
             let Some(next) = fair(&present) else {
@@ -95,6 +99,9 @@ impl Quiet {
 
 fn ended(world: &World) -> Result<(), Violation> {
     let (_, last) = world.last();
+    if world.lost {
+        return Ok(());
+    }
     ensure(last.phase.is_end(), "a move does not end")?;
     let row = &world.rows[world.owner()];
     ensure(row.accepts_writes(world.entry.epoch), "nobody accepts writes when all is quiet")
@@ -104,6 +111,16 @@ fn ended(world: &World) -> Result<(), Violation> {
 fn fair(world: &World) -> Option<World> {
     for side in 0..2 {
         let (index, leg) = world.last();
+        if let Some(complete) = world.doubts[side] {
+            match regrant(world.rows[side], shard(side), &leg.word(index), complete) {
+                Ok(row) => {
+                    let mut after = world.clone();
+                    (after.rows[side], after.doubts[side]) = (row, None);
+                    return Some(after);
+                }
+                Err(_) => continue,
+            }
+        }
         if let Ok(row) = hear(world.rows[side], shard(side), &leg.word(index))
             && row != world.rows[side]
         {
@@ -116,11 +133,11 @@ fn fair(world: &World) -> Option<World> {
     let sides = [leg.source, leg.target()];
     let [source, target] = sides.map(|side| report(world, index, &leg, side));
     // The window is over, the pause has just begun.
-    let facts = Facts { writes_wait: Duration::ZERO, ..times()[1] };
+    let facts = Facts { writes_wait: Duration::ZERO, newest: world.newest(&leg), ..times()[1] };
     match decide(&leg.as_move(index, Wish::Proceed), source.as_ref(), target.as_ref(), &facts) {
         Decision::Advance(arrow) => {
             let mut after = world.clone();
-            after.change(index, &arrow).expect("what was read just now stands there");
+            after.change(index, &arrow, true).expect("what was read just now stands there");
             Some(after)
         }
         Decision::Reverse => reverse(world, index, world.leader).map(|(_, after)| after),
@@ -135,18 +152,25 @@ fn fair(world: &World) -> Option<World> {
 }
 
 fn report(world: &World, index: usize, leg: &Leg, side: usize) -> Option<Report> {
+    if world.doubts[side].is_some() {
+        return None;
+    }
     let stands = stands(&world.rows[side], index, leg);
-    let frozen = world.rows[leg.source].state == SlotState::Frozen;
+    let frozen =
+        world.rows[leg.source].state == SlotState::Frozen && world.doubts[leg.source].is_none();
     let settled = frozen && world.data[0] == world.data[1];
     let number = STANDINGS.iter().position(|other| *other == stands)?;
     let importing = stands == Standing::Importing;
     let settled = importing && settled;
-    let bits = if settled { 1 << SETTLED } else { 1 << number };
+    let bits = if settled { 1 << settled_bit(world.newest(leg)) } else { 1 << number };
     reports(leg, index, bits).into_iter().flatten().find(|report| report.standing == stands)
 }
 
 /// The row that an order asks for, then the work, one piece at a time. None if all of it is done.
 fn carry_out(world: &World, index: usize, leg: &Leg, side: usize, task: Task) -> Option<World> {
+    if world.doubts[side].is_some() {
+        return None;
+    }
     let order = Order {
         term: world.leader,
         move_id: MoveId(index as u64 + 1),
@@ -162,7 +186,8 @@ fn carry_out(world: &World, index: usize, leg: &Leg, side: usize, task: Task) ->
         }
     }
     let row = world.rows[side];
-    let missing = world.data[1 - side] & !world.data[side];
+    let answers = world.doubts[1 - side].is_none();
+    let missing = if answers { world.data[1 - side] & !world.data[side] } else { 0 };
     match task {
         Task::Copy | Task::Verify | Task::Settle | Task::Follow
             if missing != 0 && may_import(&row, order.move_id, order.attempt) =>

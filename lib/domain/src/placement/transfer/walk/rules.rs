@@ -2,7 +2,7 @@
 
 use super::super::{
     Arrow, Attempt, MoveId, Order, Phase, Refused, SlotRow, SlotState, Task, Word, hear,
-    may_import, may_purge, obey,
+    may_import, may_purge, obey, regrant,
 };
 use super::world::{Leg, World};
 use crate::id::ShardId;
@@ -35,6 +35,12 @@ pub(super) enum Planted {
     QuarantineHearsOldWords,
     /// A quarantined source is granted again without regard to a freeze.
     QuarantineForgetsFreeze,
+    /// A flip rests on what was found under whatever writers.
+    FlipOfAnyTerm,
+    /// A writer that begins on a copy serves by its rows, and hears later.
+    CopyServesByItself,
+    /// A copy is granted again without regard to what it lacks.
+    CopyCountsAsComplete,
 }
 
 #[derive(Clone, Copy)]
@@ -57,6 +63,9 @@ impl Rules {
                     | Planted::SettleUnfrozen
                     | Planted::QuarantineHearsOldWords
                     | Planted::QuarantineForgetsFreeze
+                    | Planted::FlipOfAnyTerm
+                    | Planted::CopyServesByItself
+                    | Planted::CopyCountsAsComplete
             )
         )
     }
@@ -82,6 +91,16 @@ impl Rules {
             held.phase = Phase::Copying;
         }
         hear(row, me, &word)
+    }
+
+    pub(super) fn regrant(
+        self,
+        row: SlotRow,
+        me: ShardId,
+        word: &Word,
+        complete: bool,
+    ) -> Result<SlotRow, Refused> {
+        regrant(row, me, word, complete || self.broken(Planted::CopyCountsAsComplete))
     }
 
     pub(super) fn may_import(self, row: &SlotRow, move_id: MoveId, attempt: Attempt) -> bool {
@@ -114,7 +133,7 @@ impl Rules {
             next.entry.epoch = next.entry.epoch.next();
             return Some(next);
         }
-        next.change(leg, arrow).ok()?;
+        next.change(leg, arrow, !self.broken(Planted::FlipOfAnyTerm)).ok()?;
         if self.broken(Planted::AbortAtTheSameEpoch) && arrow.to == Phase::Aborting {
             next.entry.epoch = Epoch(next.entry.epoch.0 - 1);
             next.legs[leg] = next.legs[leg].map(|leg| Leg { renews: false, ..leg });

@@ -1,12 +1,12 @@
 //! Everything that can happen next.
 
 use super::super::{
-    Attempt, Checks, Facts, MoveId, Phase, Progress, Report, SlotRow, SlotState, Standing, Task,
-    Wish, decide, emptied, quarantined, standing,
+    Attempt, Checks, Facts, MoveId, Phase, Progress, Proof, Report, SlotRow, SlotState, Standing,
+    Task, Terms, Wish, decide, emptied, quarantined, standing,
 };
 use super::check::{Violation, transition};
 use super::rules::{Planted, Rules};
-use super::world::{ATTEMPTS, Choices, Leg, SETTLED, STANDINGS, World, shard};
+use super::world::{ATTEMPTS, Choices, Copied, Leg, STANDINGS, World, proofs, settled_bit, shard};
 use crate::slot::Epoch;
 use std::collections::HashMap;
 use std::time::Duration;
@@ -18,6 +18,8 @@ pub(super) struct Scope {
     /// Attempts of the first and of the second move.
     pub(super) attempts: [u32; 2],
     pub(super) quarantines: u32,
+    /// How often a copy of a database comes back.
+    pub(super) losses: u32,
     /// Whether a second coordinator is elected at some time.
     pub(super) elections: bool,
 }
@@ -25,7 +27,7 @@ pub(super) struct Scope {
 pub(super) type Step = (&'static str, World);
 
 /// Which leg was read, and the reports about it.
-type Sight = (usize, Leg, u64, u64);
+type Sight = (usize, Leg, u64, u64, Terms);
 
 pub(super) struct Steps {
     pub(super) rules: Rules,
@@ -39,7 +41,7 @@ impl Steps {
     }
 
     pub(super) fn start(&mut self) -> World {
-        let mut world = World::start(self.scope.quarantines);
+        let mut world = World::start(self.scope.quarantines, self.scope.losses);
         self.close(&mut world);
         world
     }
@@ -78,7 +80,8 @@ impl Steps {
         }
         let orders: Vec<_> = world.orders().collect();
         for (side, order) in orders {
-            if matches!(order.task, Task::Copy | Task::Follow) {
+            let answers = world.doubts[1 - side].is_none();
+            if answers && matches!(order.task, Task::Copy | Task::Follow) {
                 let (leg, attempt) = place(order.move_id, order.attempt);
                 world.batches[leg][attempt][side] |= world.data[1 - side];
             }
@@ -91,8 +94,9 @@ impl Steps {
                 let leg = leg.in_attempt(attempt);
                 let stands =
                     [leg.source, leg.target()].map(|side| stands(&world.rows[side], index, &leg));
+                let answers = [leg.source, leg.target()].map(|side| world.doubts[side].is_none());
                 for (target, report) in [(false, stands[0]), (true, stands[1])] {
-                    if report == Standing::Other {
+                    if report == Standing::Other || !answers[usize::from(target)] {
                         continue;
                     }
                     let number = STANDINGS.iter().position(|other| *other == report);
@@ -101,8 +105,9 @@ impl Steps {
                 let frozen =
                     stands[0] == Standing::Frozen || self.rules.broken(Planted::SettleUnfrozen);
                 let equal = world.data[0] == world.data[1];
-                if frozen && equal && stands[1] == Standing::Importing {
-                    world.note_report(index, attempt, true, SETTLED);
+                if frozen && equal && answers == [true; 2] && stands[1] == Standing::Importing {
+                    let settled = settled_bit(world.newest(&leg));
+                    world.note_report(index, attempt, true, settled);
                 }
             }
         }
@@ -112,10 +117,10 @@ impl Steps {
     fn choices(&mut self, world: &World, index: usize, leg: Leg) -> Choices {
         let sources = world.reported(index, leg.attempt, false);
         let targets = world.reported(index, leg.attempt, true);
-        let rules = self.rules;
+        let (rules, newest) = (self.rules, world.newest(&leg));
         self.choices
-            .entry((index, leg, sources, targets))
-            .or_insert_with(|| choose(rules, index, leg, sources, targets))
+            .entry((index, leg, sources, targets, newest))
+            .or_insert_with(|| choose(rules, index, leg, (sources, targets), newest))
             .clone()
     }
 
@@ -152,7 +157,7 @@ impl Steps {
     }
 
     fn shards(&self, world: &World, next: &mut Vec<Step>) {
-        for (side, order) in world.orders() {
+        for (side, order) in world.orders().filter(|(side, _)| world.doubts[*side].is_none()) {
             let row = world.rows[side];
             let mut after = world.clone();
             after.seen[side] = world.seen[side].max(if order.term == 1 { 0 } else { order.term });
@@ -162,6 +167,15 @@ impl Steps {
         for side in 0..2 {
             for (index, leg) in world.legs() {
                 for word in leg.words(index, world.words[side][index]) {
+                    if let Some(complete) = world.doubts[side] {
+                        let row = world.rows[side];
+                        if let Ok(row) = self.rules.regrant(row, shard(side), &word, complete) {
+                            let mut after = world.clone();
+                            (after.rows[side], after.doubts[side]) = (row, None);
+                            push_if_new("a copy is granted", world, after, next);
+                        }
+                        continue;
+                    }
                     if let Ok(row) = self.rules.hear(world.rows[side], shard(side), &word) {
                         let mut after = world.clone();
                         after.rows[side] = row;
@@ -174,7 +188,8 @@ impl Steps {
                 next.push(with_row("thawed", world, side, owned(row, row.epoch)));
             }
             let settled = world.legs().any(|(index, leg)| {
-                world.reported(index, leg.attempt.min(ATTEMPTS), true) & (1 << SETTLED) != 0
+                let reported = world.reported(index, leg.attempt.min(ATTEMPTS), true);
+                proofs().any(|(bit, _)| reported & (1 << bit) != 0)
             });
             if self.rules.broken(Planted::GrantBeforeFlip)
                 && settled
@@ -191,12 +206,15 @@ impl Steps {
             return;
         }
         for side in 0..2 {
-            let accepted = (1..=world.entry.epoch.0)
-                .any(|epoch| world.rows[side].accepts_writes(Epoch(epoch)));
+            let accepted = world.serves(side)
+                && (1..=world.entry.epoch.0)
+                    .any(|epoch| world.rows[side].accepts_writes(Epoch(epoch)));
             if accepted {
                 let mut after = world.clone();
                 after.data[side] |= 1 << world.written;
                 after.written += 1;
+                // It has a place in the journal: a copy without it is told by that.
+                after.copies[side] = None;
                 next.push(("a write", after));
             }
         }
@@ -204,7 +222,7 @@ impl Steps {
 
     /// Transactions of whoever was ever told to copy, follow or delete.
     fn movers(&self, world: &World, next: &mut Vec<Step>) {
-        for (side, order) in world.orders() {
+        for (side, order) in world.orders().filter(|(side, _)| world.doubts[*side].is_none()) {
             let row = world.rows[side];
             match order.task {
                 Task::Copy | Task::Follow => {
@@ -244,6 +262,7 @@ impl Steps {
             next.push(("an election", World { leader: 2, ..world.clone() }));
         }
         for side in 0..2 {
+            self.copies(world, side, next);
             let mut restarted = world.clone();
             restarted.seen[side] = 0;
             push_if_new("a restart", world, restarted.clone(), next);
@@ -255,6 +274,39 @@ impl Steps {
                 }
                 push_if_new("a quarantine", world, restarted, next);
             }
+        }
+    }
+}
+
+impl Steps {
+    /// A copy is made; later it comes back, with another writer, instead of the database it was made of.
+    fn copies(&self, world: &World, side: usize, next: &mut Vec<Step>) {
+        let mut after = world.clone();
+        match world.copies[side] {
+            None if 0 < world.losses => {
+                let (row, data) = (world.rows[side], world.data[side]);
+                after.losses -= 1;
+                after.copies[side] = Some(Copied { row, data, is_short: false });
+                next.push(("a copy is made", after));
+            }
+            Some(Copied { row, data, is_short })
+                if (row, data) != (world.rows[side], world.data[side]) =>
+            {
+                (after.rows[side], after.data[side], after.seen[side]) = (row, data, 0);
+                // What a process read for its database ended with it.
+                for batches in after.batches.iter_mut().flatten() {
+                    batches[side] = 0;
+                }
+                after.copies[side] = None;
+                after.terms[side] += 1;
+                if !self.rules.broken(Planted::CopyServesByItself) {
+                    after.doubts[side] = Some(!is_short);
+                    after.words[side] = [0; 2];
+                }
+                after.lost |= side == world.owner() && (is_short || data != world.all());
+                next.push(("a copy comes back", after));
+            }
+            _ => {}
         }
     }
 }
@@ -294,20 +346,29 @@ pub(super) fn reverse(world: &World, index: usize, term: u64) -> Option<Step> {
     Some(("a reverse", after))
 }
 
-fn choose(rules: Rules, index: usize, leg: Leg, sources: u64, targets: u64) -> Choices {
+fn choose(
+    rules: Rules,
+    index: usize,
+    leg: Leg,
+    (sources, targets): (u64, u64),
+    newest: Terms,
+) -> Choices {
     let mut choices = Choices::default();
     let wishes = [Wish::Proceed, Wish::Pause, Wish::Abort, Wish::Finish, Wish::Reverse];
     for present in wishes.map(|wish| leg.as_move(index, wish)) {
         for source in reports(&leg, index, sources) {
             for target in reports(&leg, index, targets) {
-                for facts in times() {
+                // A coordinator knows the present writers, or those before.
+                for facts in
+                    times().into_iter().flat_map(|facts| [facts, Facts { newest, ..facts }])
+                {
                     choices.add(decide(&present, source.as_ref(), target.as_ref(), &facts));
                 }
             }
         }
     }
     if rules.broken(Planted::FlipBeforeSettled) && leg.phase == Phase::Frozen {
-        let settled = reports(&leg, index, 1 << SETTLED);
+        let settled = reports(&leg, index, 1 << settled_bit(newest));
         let present = leg.as_move(index, Wish::Proceed);
         for target in settled {
             choices.add(decide(&present, None, target.as_ref(), &times()[0]));
@@ -318,7 +379,7 @@ fn choose(rules: Rules, index: usize, leg: Leg, sources: u64, targets: u64) -> C
 
 /// No report, one that says nothing, and each that was ever made of this attempt.
 pub(super) fn reports(leg: &Leg, index: usize, bits: u64) -> Vec<Option<Report>> {
-    let of = |standing: Standing, settled: bool| {
+    let of = |standing: Standing, settled: Option<Proof>| {
         let importing = standing == Standing::Importing;
         let progress = Progress {
             copied: importing,
@@ -333,11 +394,10 @@ pub(super) fn reports(leg: &Leg, index: usize, bits: u64) -> Vec<Option<Report>>
     };
     let made = |bit: usize| bits & (1 << bit) != 0;
     let standings = STANDINGS.into_iter().enumerate().filter(|(bit, _)| made(*bit));
-    let mut all: Vec<_> = standings.map(|(_, standing)| of(standing, false)).collect();
-    all.extend([None, of(Standing::Other, false)]);
-    if made(SETTLED) {
-        all.push(of(Standing::Importing, true));
-    }
+    let mut all: Vec<_> = standings.map(|(_, standing)| of(standing, None)).collect();
+    all.extend([None, of(Standing::Other, None)]);
+    let settled = proofs().filter(|(bit, _)| made(*bit));
+    all.extend(settled.map(|(_, proof)| of(Standing::Importing, Some(proof))));
     all
 }
 
@@ -348,6 +408,7 @@ pub(super) fn times() -> [Facts; 3] {
         writes_wait: Duration::ZERO,
         checks: Checks::Passed,
         turn: true,
+        newest: Terms::default(),
     };
     let hour = Duration::from_secs(3_600);
     let late = Facts { in_phase: hour, writes_wait: hour, ..early };

@@ -5,8 +5,9 @@
 //! That is more than a network or a paused process can do.
 
 use super::super::{
-    AbortReason, Arrow, Attempt, Decision, Entry, Kind, Move, MoveId, MovingSlot, NotAsExpected,
-    Order, Phase, SlotRow, SlotState, Standing, Task, Wish, Word,
+    AbortReason, Arrow, Attempt, Decision, Entry, Kind, Mark, Move, MoveId, MovingSlot,
+    NotAsExpected, Order, Phase, Proof, SlotEffect, SlotRow, SlotState, Standing, Task, Terms,
+    Wish, Word,
 };
 use crate::id::ShardId;
 use crate::slot::{Epoch, Slot};
@@ -25,9 +26,9 @@ pub(super) const STANDINGS: [Standing; 9] = [
     Standing::Empty,
     Standing::Quarantined,
 ];
-/// Beside the standings: importing, and settled.
+/// Beside the standings: importing, and settled, under each two writers' terms.
 pub(super) const SETTLED: usize = STANDINGS.len();
-const REPORTS: usize = STANDINGS.len() + 1;
+const REPORTS: usize = SETTLED + 4;
 /// The tasks that change a row; of those that do the same, one.
 pub(super) const TASKS: [Task; 6] =
     [Task::Track, Task::Copy, Task::Freeze, Task::Follow, Task::Purge, Task::Discard];
@@ -194,6 +195,16 @@ pub(super) struct World {
     pub(super) data: [u8; 2],
     /// How many writes were committed, wherever.
     pub(super) written: u32,
+    /// Of the shards' writers. A new one begins where a copy comes back; one on the same database is a
+    /// restart, and for what follows no other than the last.
+    pub(super) terms: [u64; 2],
+    /// A copy of a shard's database, which may come back.
+    pub(super) copies: [Option<Copied>; 2],
+    /// The writer began on a copy and has not heard whose the slot is. Some(true): the copy has all that
+    /// flips rested on.
+    pub(super) doubts: [Option<bool>; 2],
+    /// The owner's database lost what only a person can bring back.
+    pub(super) lost: bool,
     // ---- What may still arrive, by leg ----
     pub(super) reads: [u32; 2],
     pub(super) sent: [u32; 2],
@@ -204,6 +215,16 @@ pub(super) struct World {
     pub(super) batches: [[[u8; 2]; 2]; 2],
     // ---- What may still go wrong ----
     pub(super) quarantines: u32,
+    pub(super) losses: u32,
+}
+
+/// What a copy of a shard's database has.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub(super) struct Copied {
+    pub(super) row: SlotRow,
+    pub(super) data: u8,
+    /// It lacks a change that a flip rested on, and the catalog's record of the tally says so.
+    pub(super) is_short: bool,
 }
 
 /// What a coordinator could do on one read of the catalog.
@@ -241,7 +262,7 @@ impl Choices {
 }
 
 impl World {
-    pub(super) fn start(quarantines: u32) -> World {
+    pub(super) fn start(quarantines: u32, losses: u32) -> World {
         let epoch = Epoch(1);
         let owned = SlotRow { state: SlotState::Owned, epoch, ..SlotRow::NONE };
         World {
@@ -253,12 +274,17 @@ impl World {
             seen: [0; 2],
             data: [0; 2],
             written: 0,
+            terms: [1; 2],
+            copies: [None; 2],
+            doubts: [None; 2],
+            lost: false,
             reads: [0; 2],
             sent: [0; 2],
             reports: [0; 2],
             words: [[0; 2]; 2],
             batches: [[[0; 2]; 2]; 2],
             quarantines,
+            losses,
         }
     }
 
@@ -269,6 +295,21 @@ impl World {
 
     pub(super) fn owner(&self) -> usize {
         side_of(self.entry.owner)
+    }
+
+    /// Whether writes with some epoch are accepted.
+    pub(super) fn serves(&self, side: usize) -> bool {
+        self.rows[side].state == SlotState::Owned && self.doubts[side].is_none()
+    }
+
+    /// Whether a shard's database was once a copy.
+    pub(super) fn came_back(&self) -> bool {
+        self.terms != [1; 2]
+    }
+
+    /// The terms of a leg's shards.
+    pub(super) fn newest(&self, leg: &Leg) -> Terms {
+        Terms { source: self.terms[leg.source], target: self.terms[leg.target()] }
     }
 
     /// The latest move.
@@ -349,14 +390,53 @@ impl World {
         self.reads[last] |= leg.read_bit();
     }
 
-    pub(super) fn change(&mut self, leg: usize, arrow: &Arrow) -> Result<(), NotAsExpected> {
+    /// The tallies that a flip rests on are kept: copies from before the freeze, and such that lack rows
+    /// that were compared, have lower ones.
+    fn record(&mut self, flipped: &Move) {
+        let (source, target) = (side_of(flipped.source), side_of(flipped.target));
+        let of = |row: &SlotRow| row.is_of(flipped.id, flipped.attempt);
+        let all = self.all();
+        if let Some(copy) = &mut self.copies[source] {
+            copy.is_short |= copy.row.state != SlotState::Frozen || !of(&copy.row);
+        }
+        if let Some(copy) = &mut self.copies[target] {
+            copy.is_short |= copy.data != all || !of(&copy.row);
+        }
+    }
+
+    pub(super) fn change(
+        &mut self,
+        leg: usize,
+        arrow: &Arrow,
+        checks_proof: bool,
+    ) -> Result<(), NotAsExpected> {
         let Some(present) = self.legs[leg] else { unreachable!("it was read") };
         let present = present.as_move(leg, Wish::Proceed);
         let next = arrow.step(&present)?;
+        if checks_proof {
+            arrow.check_proof(self.newest(&Leg::of_move(&present)))?;
+        }
+        if arrow.effect() == SlotEffect::Flip {
+            self.record(&present);
+        }
         self.entry = arrow.slot(&present, &present.slots[0], &self.entry)?;
         self.legs[leg] = Some(Leg::of_move(&next));
         Ok(())
     }
+}
+
+/// The report of a target that is settled, under these terms.
+pub(super) fn settled_bit(terms: Terms) -> usize {
+    SETTLED + usize::from(terms.source == 2) + 2 * usize::from(terms.target == 2)
+}
+
+/// All there are, each with its bit.
+pub(super) fn proofs() -> impl Iterator<Item = (usize, Proof)> {
+    let mark = |term| Mark { term, tally: 0 };
+    [(1, 1), (2, 1), (1, 2), (2, 2)].into_iter().map(move |(source, target)| {
+        let bit = settled_bit(Terms { source, target });
+        (bit, Proof { source: mark(source), target: mark(target) })
+    })
 }
 
 fn order_bit(term: u64, attempt: u32, task: usize) -> usize {
