@@ -1,9 +1,11 @@
 //! The cluster of real processes on real MySQL, Kafka and Redis, and what its faults leave.
 
 use crate::person::{Place, text};
-use crate::{bad_input, scenes};
+use crate::{bad_input, faults, scenes};
 use shardline_client::Encoding;
 use shardline_client::frames::History;
+use shardline_faults::cluster::Cluster;
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -34,6 +36,23 @@ impl Processes {
         Place { addresses: vec![address(1), address(2)] }
     }
 
+    fn settings() -> Vec<(String, OsString)> {
+        let settings: [(&str, OsString); 5] = [
+            ("SHARDLINE_BIN", binaries().into_os_string()),
+            ("SHARDLINE_BUILD", "no".into()),
+            ("SHARDLINE_CLUSTER_PORT_BASE", PORT_BASE.to_string().into()),
+            ("SHARDLINE_CLUSTER_SERVICES_BASE", SERVICES_PORT_BASE.to_string().into()),
+            ("SECOND_DATABASE", "yes".into()),
+        ];
+        settings.map(|(name, value)| (name.to_owned(), value)).into()
+    }
+
+    /// For who does it harm.
+    pub(crate) fn cluster(&self) -> Cluster {
+        let script = root().join("deploy/local/cluster.sh");
+        Cluster { script, folder: self.folder.clone(), settings: Processes::settings() }
+    }
+
     fn run(&self, arguments: &[&str]) {
         self.script("cluster.sh", arguments);
     }
@@ -43,16 +62,13 @@ impl Processes {
         command.args(arguments).stdin(Stdio::null()).stdout(Stdio::null());
         for (name, value) in [
             ("SHARDLINE_CLUSTER", self.folder.as_os_str().to_owned()),
-            ("SHARDLINE_BIN", binaries().into_os_string()),
-            ("SHARDLINE_BUILD", "no".into()),
-            ("SHARDLINE_CLUSTER_PORT_BASE", PORT_BASE.to_string().into()),
-            ("SHARDLINE_CLUSTER_SERVICES_BASE", SERVICES_PORT_BASE.to_string().into()),
             ("SHARDLINE_RUN", self.folder.join("services").into_os_string()),
             ("SHARDLINE_PORT_BASE", SERVICES_PORT_BASE.to_string().into()),
             ("SHARDLINE_PROMETHEUS_CONFIG", self.prometheus_config().into_os_string()),
         ] {
             command.env(name, value);
         }
+        command.envs(Processes::settings());
         // The tests' shared servers are not this cluster's.
         for name in ["MYSQL_URL", "MARIADB_URL", "KAFKA", "REDIS", "PROMETHEUS"] {
             command.env_remove(format!("SHARDLINE_TEST_{name}"));
@@ -108,6 +124,8 @@ async fn a_cluster_plays_every_scene_and_survives_its_faults() {
     for process in ["conn-node-2", "router-1", "router-2", "shard-node-0", "shard-node-1"] {
         a_killed_process_loses_nothing(&processes, &place, process).await;
     }
+    faults::moves_survive_the_faults_that_matter_most(&processes).await;
+    faults::a_standby_goes_on(&processes).await;
 }
 
 /// Two people talk while the process is killed and started again: every message is stored once, in

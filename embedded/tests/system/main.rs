@@ -5,6 +5,7 @@ mod bad_input;
 mod cluster;
 mod embedded;
 mod explain;
+mod faults;
 mod operator;
 mod person;
 mod prometheus;
