@@ -120,7 +120,7 @@ impl Cluster {
 }
 
 /// The commands of shardctl that look for what must not be.
-const AUDITS: &[&[&str]] = &[&["shard", "list"]];
+const AUDITS: &[&[&str]] = &[&["shard", "list"], &["catalog", "check"], &["fsck", "--deep"]];
 
 pub fn signal(pid: Pid, signal: Signal) -> Result<()> {
     kill(pid, signal).with_context(|| format!("{signal} to {pid}"))
