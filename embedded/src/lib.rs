@@ -133,8 +133,7 @@ impl Cluster {
             Coordinator::new(catalog.clone(), reach.clone(), ROUTER, rand::random(), initial);
         let coordinator = Arc::new(coordinator);
         layers.router.run("coordinator", coordinator.clone().run(layers.router.token()));
-        let checks =
-            Checker::new(catalog.clone(), reach.clone(), router.clone(), shards.clone());
+        let checks = Checker::new(catalog.clone(), reach.clone(), router.clone(), shards.clone());
         let operations = Operations::new(catalog.clone(), reach, coordinator.clone());
         let admin = Admin::new(
             catalog.clone(),

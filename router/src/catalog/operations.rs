@@ -4,12 +4,12 @@
 use super::{CatalogError, Rebuilt, ShardState};
 use async_trait::async_trait;
 use shardline_domain::id::ShardId;
-use shardline_domain::placement::transfer::Attempt;
-use shardline_domain::slot::Epoch;
 use shardline_domain::limits::{
     MOVES_KEPT_FOR, MOVES_KEPT_MAX, OPERATOR_CHANGES_KEPT_FOR, OPERATOR_CHANGES_KEPT_MAX,
     REBALANCES_KEPT_MAX,
 };
+use shardline_domain::placement::transfer::Attempt;
+use shardline_domain::slot::Epoch;
 use std::time::Duration;
 
 /// Each method is one atomic step, and repeating it changes nothing more. `Refused`: the cluster is not

@@ -371,7 +371,7 @@ mod tests {
     fn progress_goes_from_nothing_to_all() {
         let all = 1..=u64::MAX >> 1;
         assert_eq!(millionths(&all, 0), 0);
-        assert_eq!(millionths(&all, u64::MAX >> 2), 500_000);
+        assert_eq!(millionths(&all, u64::MAX >> 2), 499_999);
         assert_eq!(millionths(&all, u64::MAX >> 1), 1_000_000);
         let slot = Slot::new(3).expect("a slot").ids();
         assert_eq!(millionths(&slot, *slot.end()), 1_000_000);

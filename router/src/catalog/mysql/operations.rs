@@ -3,9 +3,7 @@
 
 use super::moves::put_rebuilt;
 use super::session::{Failure, Tx};
-use super::{
-    MysqlCatalog, ROWS_PER_INSERT, check_leader, counter, leader, now_ms, set_counter,
-};
+use super::{MysqlCatalog, ROWS_PER_INSERT, check_leader, counter, leader, now_ms, set_counter};
 use crate::catalog::moves::{cut, millis};
 use crate::catalog::operations::{
     ChangeRow, EMPTY_IF_NONE, Holdings, JoiningShard, Keep, OperationStore, Rebalance,

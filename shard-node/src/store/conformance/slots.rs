@@ -109,11 +109,11 @@ pub async fn slot_changes_and_imports_are_counted(database: &dyn Database) {
     let (parts, cursors, continuation) = (Vec::new(), Vec::new(), Vec::new());
     let import = Import { fence, step: 1, parts, cursors, entity: 0, continuation };
     for _ in 0..2 {
-        store.import(1, &import).await.expect("the first step");
+        store.import(&[1], std::slice::from_ref(&import)).await.expect("the first step");
         assert_eq!(counted().await, 2, "a step is done once");
     }
     let other = MoveFence { attempt: 2, ..fence };
-    store.import(1, &Import { fence: other, ..import }).await.expect_err("another attempt");
+    store.import(&[1], &[Import { fence: other, ..import }]).await.expect_err("another attempt");
     assert_eq!(counted().await, 2);
     let moved = SlotRow { state: SlotState::Moved, ..importing };
     put(&*store, &[1], &[SlotChange { from: importing, to: moved }]).await;

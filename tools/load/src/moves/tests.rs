@@ -1,3 +1,5 @@
+//! A recording and a journal made by hand: who met a slot that changed hands.
+
 use super::*;
 use shardline_history::Line;
 
