@@ -42,6 +42,7 @@ servers() { cluster address conn-node-1 conn-node-2 | sed 's,^,http://,' | paste
 begin_load() {
     local began=$SECONDS
     rm -f "$FOLDER/history"
+    : >"$FOLDER/load.progress"
     "$BIN/load" run --servers "$(servers)" --senders "$PAIRS" --in-flight 4 --rate "$RATE" --seconds "$LOAD_SECONDS_MAX" \
         --users-file "$FOLDER/users" --history "$FOLDER/history" >"$FOLDER/load" 2>"$FOLDER/load.progress" &
     load_pid=$!

@@ -36,6 +36,7 @@ begin_load() {
     local began=$SECONDS servers
     servers=$(cluster address conn-node-1 conn-node-2 | sed 's,^,http://,' | paste -sd ,)
     rm -f "$FOLDER/history"
+    : >"$FOLDER/load.progress"
     "$BIN/load" run --servers "$servers" --senders "$SENDERS" --in-flight 1 --seconds "$LOAD_SECONDS_MAX" \
         --users-file "$FOLDER/users" --history "$FOLDER/history" >"$FOLDER/load" 2>"$FOLDER/load.progress" &
     load_pid=$!
