@@ -34,11 +34,11 @@ use tracing::{info, warn};
 use watch::Watch;
 
 /// A leader that is gone is replaced after this.
-pub const LEASE: Duration = Duration::from_secs(6);
-const RENEW_EVERY: Duration = Duration::from_secs(1);
+pub const LEASE: Duration = Duration::from_secs(3);
+const RENEW_EVERY: Duration = Duration::from_millis(400);
 /// However much goes on, rounds are no closer than this.
 const ROUND_GAP: Duration = Duration::from_millis(20);
-const ANSWER_TIME_MAX: Duration = Duration::from_secs(2);
+const ANSWER_TIME_MAX: Duration = Duration::from_secs(1);
 /// A stopping leader says so, but does not wait long for a catalog that is away.
 const RESIGN_TIME_MAX: Duration = Duration::from_millis(500);
 

@@ -112,6 +112,7 @@ impl Mover {
     /// One order, and the standing afterwards. The change itself goes on when the caller leaves.
     pub(crate) async fn order(self: &Arc<Self>, order: MoveOrder) -> Result<MoveReport, Refusal> {
         let wait = Duration::from_millis(order.wait_ms.into()).min(WAIT_TIME_MAX);
+        let known = order.known_report;
         let order = parse(&order)?;
         let (answer, answered) = oneshot::channel();
         let mover = Arc::clone(self);
@@ -120,14 +121,14 @@ impl Mover {
             drop(answer.send(mover.carry_out(order).await));
         });
         let part = answered.await.unwrap_or_else(|_| Err(refusals::not_writer()))?;
-        Ok(self.answer(&part, wait).await)
+        Ok(self.answer(&part, known, wait).await)
     }
 
-    /// Held back until it is another than the last answer, at most for so long.
-    async fn answer(&self, part: &Part, wait: Duration) -> MoveReport {
+    /// Held back while it is the one that is known, at most for so long.
+    async fn answer(&self, part: &Part, known: u64, wait: Duration) -> MoveReport {
         let mut changes = part.changes();
         let waiting = async {
-            while !part.is_news(&self.report(part)) {
+            while self.report(part).number == known {
                 let changed = changes.changed();
                 // Relays and the time a gate is closed change without anyone saying so.
                 if let Ok(Err(_)) = tokio::time::timeout(Duration::from_millis(20), changed).await {
@@ -137,9 +138,7 @@ impl Mover {
         };
         // Too long: the answer is the same as before.
         drop(tokio::time::timeout(wait, waiting).await);
-        let report = self.report(part);
-        part.answered(&report);
-        report
+        self.report(part)
     }
 
     async fn carry_out(self: &Arc<Self>, order: Order) -> Result<Arc<Part>, Refusal> {
@@ -272,7 +271,8 @@ impl Mover {
                 old.end();
             }
         }
-        Ok(Arc::clone(inner.parts.entry(order.move_id).or_default()))
+        let part = || Arc::new(Part::new(self.tracker.process()));
+        Ok(Arc::clone(inner.parts.entry(order.move_id).or_insert_with(part)))
     }
 
     fn standing(&self, slots: &[(Slot, Epoch)], move_id: MoveId, attempt: Attempt) -> Standing {
@@ -292,7 +292,7 @@ impl Mover {
         let mut report = part.report(standing);
         report.relayed = self.is_relayed(order.slots.iter().map(|(slot, _)| *slot));
         report.frozen_ms = frozen.map(|time| u64::try_from(time.as_millis()).unwrap_or(u64::MAX));
-        report
+        part.numbered(report)
     }
 
     /// Whether everything that was committed of these slots before their freeze is on the bus.

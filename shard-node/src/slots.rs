@@ -404,10 +404,10 @@ impl Slots {
         self.gate.read().row(slot).unwrap_or(SlotRow::none(slot.get()))
     }
 
-    /// A row that a transaction of a move found or wrote.
-    pub(crate) async fn show_found(&self, row: SlotRow) {
+    /// Rows that a transaction of a move found or wrote.
+    pub(crate) async fn show_found(&self, rows: &[SlotRow]) {
         let _changing = self.changing.lock().await;
-        self.show(&[row]);
+        self.show(rows);
     }
 
     /// Reads the database's tally: it covers what was done before.

@@ -150,10 +150,10 @@ pub trait Store: Send + Sync {
 
     // ---- Reading what moves: rows of slots, whoever owns them ----
 
-    /// Heads of a range of ids, in order, at most `limit`.
+    /// Heads of these ranges of ids (ascending, apart), in order, at most `limit`.
     async fn heads_in(
         &self,
-        ids: RangeInclusive<u64>,
+        ids: &[RangeInclusive<u64>],
         limit: u64,
     ) -> Result<Vec<HeadRow>, StoreError>;
 
@@ -200,19 +200,18 @@ pub trait Store: Send + Sync {
     /// done. Steps of one slot one after another; those of different slots may overlap.
     async fn import(&self, lanes: &[u16], imports: &[Import]) -> Result<(), TransferError>;
 
-    /// Deletes up to `limit` rows of a slot that was given away, or whose import was given up. None:
-    /// there may be more. Once nothing is left, the slot's row says so, in the same transaction, and is
-    /// returned. `epoch` is the slot's at the beginning of the attempt. Locks the row of `lane` in share
-    /// mode, then the slot's row. Heads go first: a head says that everything up to its ver is there,
-    /// so after a purge that stopped half-way whoever fills the slot again finds no head and copies the
-    /// whole entity.
+    /// Deletes up to `limit` rows of these slots of `lane` (in the order of their numbers, each once),
+    /// which were given away, or whose import was given up; if one of them was not, nothing. None: there
+    /// may be more. Once nothing is left of all of them, their rows say so, in the same transaction, and
+    /// are returned. Locks the row of `lane` in share mode, then the slots' rows. Heads go first: a head
+    /// says that everything up to its ver is there, so after a purge that stopped half-way whoever fills
+    /// a slot again finds no head and copies the whole entity.
     async fn purge(
         &self,
         lane: u16,
-        fence: MoveFence,
-        epoch: u64,
+        purges: &[Purge],
         limit: u64,
-    ) -> Result<Option<SlotRow>, TransferError>;
+    ) -> Result<Option<Vec<SlotRow>>, TransferError>;
 
     // ---- What has still to go out ----
 

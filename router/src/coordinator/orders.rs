@@ -13,6 +13,8 @@ pub(super) struct Terms<'a> {
     pub(super) peer_address: &'a str,
     pub(super) bytes_per_second: u64,
     pub(super) wait: Duration,
+    /// The number of the report that is decided by; 0: there is none.
+    pub(super) known_report: u64,
 }
 
 pub(super) fn order(present: &Move, task: Task, terms: &Terms<'_>) -> MoveOrder {
@@ -30,6 +32,7 @@ pub(super) fn order(present: &Move, task: Task, terms: &Terms<'_>) -> MoveOrder 
         peer_address: terms.peer_address.to_owned(),
         bytes_per_second: terms.bytes_per_second,
         wait_ms: u32::try_from(terms.wait.as_millis()).unwrap_or(u32::MAX),
+        known_report: terms.known_report,
     }
 }
 

@@ -26,7 +26,7 @@ pub(crate) async fn describe(
     let mut loads: BTreeMap<u16, SlotLoad> = BTreeMap::new();
     let mut after = 0;
     loop {
-        let heads = store.heads_in(after + 1..=u64::MAX >> 1, HEADS).await?;
+        let heads = store.heads_in(&[after + 1..=u64::MAX >> 1], HEADS).await?;
         let Some(last) = heads.last() else { break };
         after = last.entity;
         for head in &heads {

@@ -3,7 +3,7 @@
 
 use super::orders::{Order, standing_out};
 use parking_lot::Mutex;
-use shardline_domain::placement::transfer::{Mark, Progress, Standing};
+use shardline_domain::placement::transfer::{CLOSE_ROUNDS, Mark, Progress, Standing};
 use shardline_wire::internal::{DatabaseMark, MoveReport};
 use tokio::sync::{Notify, watch};
 
@@ -25,7 +25,8 @@ struct Inner {
     refused: String,
     /// What the work waits for, or what went wrong last.
     note: String,
-    answered: Option<MoveReport>,
+    /// The last report that said something else than the one before.
+    latest: MoveReport,
 }
 
 /// For people.
@@ -42,13 +43,14 @@ fn mark_out(mark: Mark) -> DatabaseMark {
     DatabaseMark { term: mark.term, tally: mark.tally }
 }
 
-impl Default for Part {
-    fn default() -> Part {
-        Part { inner: Mutex::default(), wake: Notify::new(), changed: watch::Sender::new(0) }
-    }
-}
-
 impl Part {
+    /// Reports are numbered from `first` on; random, so that numbers of an earlier process mean nothing.
+    pub(super) fn new(first: u64) -> Part {
+        let latest = MoveReport { number: first, ..MoveReport::default() };
+        let inner = Mutex::new(Inner { latest, ..Inner::default() });
+        Part { inner, wake: Notify::new(), changed: watch::Sender::new(0) }
+    }
+
     /// Takes the order. True: somebody has to begin to work on it.
     pub(super) fn set(&self, order: Order, refused: String) -> bool {
         let mut inner = self.inner.lock();
@@ -146,21 +148,46 @@ impl Part {
         report
     }
 
-    /// Whether the coordinator would decide otherwise than by the last answer.
-    pub(super) fn is_news(&self, report: &MoveReport) -> bool {
-        let inner = self.inner.lock();
-        inner.answered.as_ref().is_none_or(|before| {
-            let MoveReport { relayed, copied, verified, mismatched, settled, .. } = before;
-            let flags = (*relayed, *copied, *verified, *mismatched, *settled);
-            let now =
-                (report.relayed, report.copied, report.verified, report.mismatched, report.settled);
-            let counted = |report: &MoveReport| (report.close_rounds.min(2), report.stalled_rounds);
-            (flags, before.standing, before.attempt, &before.note, counted(before))
-                != (now, report.standing, report.attempt, &report.note, counted(report))
-        })
+    /// The report with its number: a new one if the coordinator would decide otherwise by it than by the
+    /// one before, or people would read something else.
+    pub(super) fn numbered(&self, mut report: MoveReport) -> MoveReport {
+        let mut inner = self.inner.lock();
+        let matters = |report: &MoveReport| MoveReport {
+            frozen_ms: None,
+            close_rounds: report.close_rounds.min(CLOSE_ROUNDS),
+            entities: 0,
+            entities_total: 0,
+            rows: 0,
+            bytes: 0,
+            lag_entities: 0,
+            number: 0,
+            ..report.clone()
+        };
+        let before = inner.latest.number;
+        let is_news = matters(&inner.latest) != matters(&report);
+        report.number = if is_news { before.checked_add(1).unwrap_or(1) } else { before };
+        inner.latest = report.clone();
+        report
     }
+}
 
-    pub(super) fn answered(&self, report: &MoveReport) {
-        self.inner.lock().answered = Some(report.clone());
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_report_that_says_something_else_has_another_number() {
+        let part = Part::new(u64::MAX);
+        let report = || part.report(Standing::Importing);
+        let first = part.numbered(report()).number;
+        assert_eq!(first, 1);
+        let longer = MoveReport { frozen_ms: Some(9), rows: 9, ..report() };
+        assert_eq!(part.numbered(longer).number, first);
+        let settled = MoveReport { settled: true, ..report() };
+        assert_eq!(part.numbered(settled.clone()).number, first + 1);
+        // Whoever asks, and however often: what was told to one is not known to another.
+        assert_eq!(part.numbered(settled).number, first + 1);
+        part.note("it waits");
+        assert_eq!(part.numbered(report()).number, first + 2);
     }
 }

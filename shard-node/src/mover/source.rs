@@ -19,11 +19,10 @@ use shardline_wire::internal::{
 };
 use shardline_wire::refusal::{Code, Refusal};
 use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
 
 /// Heads in one answer.
 pub(super) const HEADS_MAX: u32 = 2_000;
-/// Slots read for one answer about heads, empty ones included.
-const SLOTS_MAX: usize = 512;
 /// Entities of one question.
 pub(super) const WANTED_MAX: usize = 256;
 /// Facts told at most; more than a shard delivers in some seconds would not settle anyway.
@@ -95,28 +94,17 @@ impl Mover {
         let scope = self.scope(request.scope.as_ref())?;
         let first = asked_slot(&scope, request.slot)?;
         let limit = u64::from(request.limit.clamp(1, HEADS_MAX));
-        let mut heads = Vec::new();
         let behind = scope.slots.iter().map(|(slot, _)| *slot).filter(|slot| first <= *slot);
-        for (read, slot) in behind.enumerate() {
-            let left = limit - heads.len() as u64;
-            if left == 0 || read == SLOTS_MAX {
-                let next_slot = Some(slot.get().into());
-                return Ok(HeadsAnswer { heads, next_slot });
-            }
-            let ids = slot.ids();
-            let ids = (*ids.start()).max(request.after.saturating_add(1))..=*ids.end();
-            if ids.is_empty() {
-                continue;
-            }
-            let found = self.store.heads_in(ids, left).await;
-            let found = found.map_err(|error| refusals::store(&error))?;
-            heads.extend(found.iter().map(head_out));
-            if left <= found.len() as u64 {
-                let next_slot = Some(slot.get().into());
-                return Ok(HeadsAnswer { heads, next_slot });
-            }
-        }
-        Ok(HeadsAnswer { heads, next_slot: None })
+        let ids: Vec<_> = behind.filter_map(|slot| ids_behind(slot, request.after)).collect();
+        let heads = self.store.heads_in(&ids, limit).await;
+        let heads = heads.map_err(|error| refusals::store(&error))?;
+        // Full: it goes on in the last one's slot.
+        let last = heads.last().filter(|_| limit <= heads.len() as u64);
+        let next_slot = last.and_then(|head| EntityId::new(head.entity).ok());
+        Ok(HeadsAnswer {
+            heads: heads.iter().map(head_out).collect(),
+            next_slot: next_slot.map(|id| Slot::of(id).get().into()),
+        })
     }
 
     pub(crate) async fn rows(&self, request: RowsRequest) -> Result<RowsAnswer, Refusal> {
@@ -166,6 +154,13 @@ impl Mover {
             facts: facts.into_iter().map(fact_out).collect(),
         })
     }
+}
+
+/// The slot's ids above `after`, if there are any.
+pub(super) fn ids_behind(slot: Slot, after: u64) -> Option<RangeInclusive<u64>> {
+    let ids = slot.ids();
+    let ids = (*ids.start()).max(after.saturating_add(1))..=*ids.end();
+    (!ids.is_empty()).then_some(ids)
 }
 
 fn asked_slot(scope: &Scope, number: u32) -> Result<Slot, Refusal> {

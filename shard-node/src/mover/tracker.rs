@@ -54,6 +54,11 @@ impl Tracker {
         Tracker { process, is_used: AtomicBool::new(false), inner: Mutex::default() }
     }
 
+    /// Random, of this term.
+    pub(crate) fn process(&self) -> u64 {
+        self.process
+    }
+
     /// From a lane, after its commit and before its answers.
     pub(crate) fn note(&self, heads: &[HeadChange], cursors: &[CursorRow], now: Duration) {
         if !self.is_used.load(Ordering::Acquire) {

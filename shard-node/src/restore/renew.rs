@@ -53,7 +53,7 @@ pub(crate) async fn settle(
     }
     let mut first = first;
     loop {
-        let heads = store.heads_in(first..=ID_MAX, ENTITIES_AT_ONCE).await?;
+        let heads = store.heads_in(&[first..=ID_MAX], ENTITIES_AT_ONCE).await?;
         let Some(last) = heads.last() else { break };
         first = last.entity + 1;
         position += 1;

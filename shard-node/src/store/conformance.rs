@@ -81,6 +81,7 @@ macro_rules! store_conformance {
             cleaning::a_purge_takes_its_slot_only_and_ends,
             cleaning::a_purge_is_refused_while_the_slot_is_needed,
             cleaning::what_a_purge_left_is_filled_again,
+            cleaning::slots_are_purged_together_or_not_at_all,
             checking::ids_are_walked_table_by_table,
             checking::messages_are_counted_by_range,
             checking::a_removed_user_leaves_nothing_behind,

@@ -243,7 +243,7 @@ impl Store for MySqlStore {
 
     async fn heads_in(
         &self,
-        ids: RangeInclusive<u64>,
+        ids: &[RangeInclusive<u64>],
         limit: u64,
     ) -> Result<Vec<HeadRow>, StoreError> {
         read!(self, heads_in(ids, limit))
@@ -299,14 +299,12 @@ impl Store for MySqlStore {
     async fn purge(
         &self,
         lane: u16,
-        fence: MoveFence,
-        epoch: u64,
+        purges: &[Purge],
         limit: u64,
-    ) -> Result<Option<SlotRow>, TransferError> {
+    ) -> Result<Option<Vec<SlotRow>>, TransferError> {
         let me = self.me()?;
-        let step = async |session: &mut Session| {
-            moving::purge(session, me, lane, fence, epoch, limit).await
-        };
+        let step =
+            async |session: &mut Session| moving::purge(session, me, lane, purges, limit).await;
         self.moving.step(step).await?
     }
 

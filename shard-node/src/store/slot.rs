@@ -135,6 +135,14 @@ pub struct MoveFence {
     pub attempt: u32,
 }
 
+/// A slot to be emptied.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Purge {
+    pub fence: MoveFence,
+    /// The slot's at the beginning of the attempt.
+    pub epoch: u64,
+}
+
 impl MoveFence {
     /// Rows may come in: the slot is being filled, or follows, for this try of this move.
     pub(super) fn may_import(&self, stands: Option<SlotRow>) -> bool {
@@ -143,23 +151,39 @@ impl MoveFence {
         stands.is_some_and(|row| filled(&row) && self.is_of(&row))
     }
 
+    fn is_of(&self, row: &SlotRow) -> bool {
+        (row.slot, row.move_id, row.attempt) == (self.slot, self.move_id, self.attempt)
+    }
+}
+
+impl Purge {
     /// The row once nothing is left of the slot; None: nothing of it may be deleted. Allowed where the
-    /// slot is not ours any more, at no later epoch than the one after `epoch`, the attempt's first.
-    /// What was emptied before stays so.
-    pub(super) fn emptied(&self, stands: Option<SlotRow>, epoch: u64) -> Option<SlotRow> {
-        let row = stands.filter(|row| self.is_of(row))?;
+    /// slot is not ours any more, at no later epoch than the one after the attempt's first. What was
+    /// emptied before stays so.
+    fn emptied(&self, stands: Option<SlotRow>) -> Option<SlotRow> {
+        let row = stands.filter(|row| self.fence.is_of(row))?;
         match row.state {
             SlotState::Empty => Some(row),
-            SlotState::Moved if row.epoch <= epoch.saturating_add(1) => {
+            SlotState::Moved if row.epoch <= self.epoch.saturating_add(1) => {
                 Some(SlotRow { state: SlotState::Empty, ..row })
             }
             _ => None,
         }
     }
+}
 
-    fn is_of(&self, row: &SlotRow) -> bool {
-        (row.slot, row.move_id, row.attempt) == (self.slot, self.move_id, self.attempt)
-    }
+/// The rows of these slots once nothing is left of them, each with whether it says so already; or the
+/// row because of which nothing may be deleted. `stands`: their rows.
+pub(super) fn all_emptied(
+    purges: &[Purge],
+    stands: &[SlotRow],
+) -> Result<Vec<(SlotRow, bool)>, Option<SlotRow>> {
+    let judge = |purge: &Purge| {
+        let stands = stands.iter().find(|row| row.slot == purge.fence.slot).copied();
+        let emptied = purge.emptied(stands).ok_or(stands)?;
+        Ok((emptied, stands == Some(emptied)))
+    };
+    purges.iter().map(judge).collect()
 }
 
 #[cfg(test)]
@@ -237,16 +261,31 @@ mod tests {
             let fills = matches!(state, SlotState::Importing | SlotState::Following);
             let deletes = matches!(state, SlotState::Moved | SlotState::Empty);
             assert_eq!(fence.may_import(stands), fills, "{state:?}");
-            let emptied = fence.emptied(stands, 4);
+            let purge = |epoch| Purge { fence, epoch };
+            let emptied = purge(4).emptied(stands);
             assert_eq!(emptied, deletes.then_some(row(SlotState::Empty, 5, 9, 2)));
             for other in [row(state, 5, 9, 1), row(state, 5, 9, 3), row(state, 5, 8, 2)] {
                 assert!(!fence.may_import(Some(other)));
-                assert_eq!(fence.emptied(Some(other), 5), None);
+                assert_eq!(purge(5).emptied(Some(other)), None);
             }
         }
         // The slot went on since: another epoch than the attempt's.
-        assert_eq!(fence.emptied(Some(row(SlotState::Moved, 6, 9, 2)), 4), None);
+        let later = row(SlotState::Moved, 6, 9, 2);
+        assert_eq!(Purge { fence, epoch: 4 }.emptied(Some(later)), None);
         assert!(!fence.may_import(None));
-        assert_eq!(fence.emptied(None, 5), None);
+        assert_eq!(Purge { fence, epoch: 5 }.emptied(None), None);
+    }
+
+    #[test]
+    fn slots_are_emptied_all_or_none() {
+        let of = |slot| Purge { fence: MoveFence { slot, move_id: 9, attempt: 2 }, epoch: 4 };
+        let stands = |slot, state| SlotRow { slot, ..row(state, 5, 9, 2) };
+        let (moved, empty) = (stands(7, SlotState::Moved), stands(8, SlotState::Empty));
+        let emptied = SlotRow { state: SlotState::Empty, ..moved };
+        let both = all_emptied(&[of(7), of(8)], &[moved, empty]);
+        assert_eq!(both, Ok(vec![(emptied, false), (empty, true)]));
+        let owned = stands(8, SlotState::Owned);
+        assert_eq!(all_emptied(&[of(7), of(8)], &[moved, owned]), Err(Some(owned)));
+        assert_eq!(all_emptied(&[of(7), of(8)], &[moved]), Err(None));
     }
 }

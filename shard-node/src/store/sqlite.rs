@@ -195,10 +195,11 @@ impl Store for SqliteStore {
 
     async fn heads_in(
         &self,
-        ids: RangeInclusive<u64>,
+        ids: &[RangeInclusive<u64>],
         limit: u64,
     ) -> Result<Vec<HeadRow>, StoreError> {
-        self.reader().run(move |db| read::heads_in(db, ids, limit)).await
+        let ids = ids.to_vec();
+        self.reader().run(move |db| read::heads_in(db, &ids, limit)).await
     }
 
     async fn entity_rows(&self, entities: &[u64]) -> Result<Vec<EntityRow>, StoreError> {
@@ -253,12 +254,11 @@ impl Store for SqliteStore {
     async fn purge(
         &self,
         lane: u16,
-        fence: MoveFence,
-        epoch: u64,
+        purges: &[Purge],
         limit: u64,
-    ) -> Result<Option<SlotRow>, TransferError> {
-        let me = self.me()?;
-        self.writer.run(move |db| Ok(moving::purge(db, me, lane, fence, epoch, limit))).await?
+    ) -> Result<Option<Vec<SlotRow>>, TransferError> {
+        let (me, purges) = (self.me()?, purges.to_vec());
+        self.writer.run(move |db| Ok(moving::purge(db, me, lane, &purges, limit))).await?
     }
 
     async fn journal(

@@ -199,7 +199,7 @@ impl People {
     pub(crate) async fn nothing_is_left(&self, shard: u32) {
         let store = self.world.store(shard);
         for slot in self.slots() {
-            let heads = store.heads_in(slot.ids(), 10).await.expect("read");
+            let heads = store.heads_in(&[slot.ids()], 10).await.expect("read");
             assert_eq!(heads, [], "slot {slot} on shard {shard}");
         }
         for chat in &self.chats {

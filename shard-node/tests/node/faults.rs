@@ -211,7 +211,7 @@ impl Store for FaultyStore {
     }
     async fn heads_in(
         &self,
-        ids: RangeInclusive<u64>,
+        ids: &[RangeInclusive<u64>],
         limit: u64,
     ) -> Result<Vec<HeadRow>, StoreError> {
         self.inner.heads_in(ids, limit).await
@@ -254,11 +254,10 @@ impl Store for FaultyStore {
     async fn purge(
         &self,
         lane: u16,
-        fence: MoveFence,
-        epoch: u64,
+        purges: &[Purge],
         limit: u64,
-    ) -> Result<Option<SlotRow>, TransferError> {
-        self.inner.purge(lane, fence, epoch, limit).await
+    ) -> Result<Option<Vec<SlotRow>>, TransferError> {
+        self.inner.purge(lane, purges, limit).await
     }
     async fn journal(
         &self,

@@ -20,7 +20,7 @@ mod tests;
 mod walk;
 
 pub use arrow::{Arrow, Entry, NotAsExpected, SlotEffect};
-pub use decide::{Blocked, Checks, Decision, Facts, decide};
+pub use decide::{Blocked, CLOSE_ROUNDS, Checks, Decision, Facts, decide};
 pub use hear::{Held, Word, hear, regrant};
 pub use mark::{Mark, Proof, Terms};
 pub use obey::{Order, Task, obey};

@@ -34,6 +34,8 @@ pub(super) struct Side {
     /// Not asked the same again before.
     next: Instant,
     report: Option<Report>,
+    /// Its number.
+    number: u64,
     heard: Option<MoveReport>,
     closed: Option<(Duration, Stopwatch)>,
     note: String,
@@ -48,6 +50,7 @@ impl Side {
             call: None,
             next: Instant::now(),
             report: None,
+            number: 0,
             heard: None,
             closed: None,
             note: String::new(),
@@ -101,6 +104,7 @@ impl Side {
             peer_address: &peer_address,
             bytes_per_second: field.bytes_per_second.load(Ordering::Relaxed),
             wait: if blocked == Blocked::Window { HOLD_IN_WINDOW } else { HOLD },
+            known_report: self.number,
         };
         let order = orders::order(present, task, &terms);
         self.call = Some(Box::pin(async move { link.order(order).await }));
@@ -121,6 +125,7 @@ impl Side {
             Ok(answer) => {
                 self.note.clone_from(&answer.note);
                 self.report = Some(orders::report(&answer));
+                self.number = answer.number;
                 self.closed = answer
                     .frozen_ms
                     .map(|ms| (Duration::from_millis(ms), Stopwatch::start()))
@@ -134,7 +139,7 @@ impl Side {
 
     fn failed(&mut self, why: String, frozen: bool) {
         self.note = format!("shard {}: {why}", self.shard);
-        self.report = None;
+        (self.report, self.number) = (None, 0);
         self.next = Instant::now() + if frozen { RETRY_GAP_FROZEN } else { RETRY_GAP };
     }
 }

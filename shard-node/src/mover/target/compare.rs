@@ -6,7 +6,7 @@ use super::copy::HeadsFrom;
 use super::{Dirty, Halt, Work, again};
 use crate::mover::orders::Order;
 use crate::mover::rows::{cursor_in, cursor_out, fact_in, wanted_out};
-use crate::mover::source::{HEADS_MAX, digests_of, facts_of, stored_cursors};
+use crate::mover::source::{HEADS_MAX, digests_of, facts_of, ids_behind, stored_cursors};
 use crate::store::{CursorRow, Wanted, missing_facts};
 use shardline_wire::internal::DigestsRequest;
 use shardline_wire::moves::Moves;
@@ -92,23 +92,22 @@ impl Work<'_> {
             }
         }
         // What only this side has differs, too.
-        for slot in order.slots() {
+        let mut after = 0;
+        loop {
             self.goes_on(order)?;
-            let ids = slot.ids();
-            let mut first = *ids.start();
-            loop {
-                let mine = self.mover.store.heads_in(first..=*ids.end(), HEADS_MAX.into()).await?;
-                let Some(last) = mine.last() else { break };
-                first = last.entity + 1;
-                for head in &mine {
-                    self.memory.lock().dirty.insert(head.entity, Dirty { since: 0 });
-                }
-                if *ids.end() < first {
-                    break;
-                }
+            let ids: Vec<_> =
+                order.slots.iter().filter_map(|(slot, _)| ids_behind(*slot, after)).collect();
+            let mine = self.mover.store.heads_in(&ids, HEADS_MAX.into()).await?;
+            let mut memory = self.memory.lock();
+            for head in &mine {
+                memory.dirty.insert(head.entity, Dirty { since: 0 });
+                after = head.entity;
+            }
+            drop(memory);
+            if mine.len() < HEADS_MAX as usize {
+                return Ok(());
             }
         }
-        Ok(())
     }
 
     async fn compare_some(

@@ -2,7 +2,9 @@
 
 use super::copying::*;
 use super::*;
-use crate::store::MoveFence;
+use crate::store::{MoveFence, Purge};
+
+const PURGE: Purge = Purge { fence: FENCE, epoch: 5 };
 
 async fn set(store: &dyn Store, state: SlotState, epoch: u64) -> SlotRow {
     let from = slot_row(store, FENCE.slot).await;
@@ -32,12 +34,12 @@ pub async fn a_purge_takes_its_slot_only_and_ends(database: &dyn Database) {
 
     let mut calls = 0;
     let emptied = loop {
-        let done = store.purge(LANE, FENCE, 5, 9).await.expect("the slot was given away");
+        let done = store.purge(LANE, &[PURGE], 9).await.expect("the slot was given away");
         calls += 1;
         // Heads are the first to go.
         assert!(heads_of(&*store).await.is_empty());
-        if let Some(row) = done {
-            break row;
+        if let Some(rows) = done {
+            break rows[0];
         }
         assert_eq!(slot_row(&*store, FENCE.slot).await, moved);
         assert!(calls < 100);
@@ -45,8 +47,8 @@ pub async fn a_purge_takes_its_slot_only_and_ends(database: &dyn Database) {
     assert!(4 < calls, "{calls} calls");
     assert_eq!(emptied, SlotRow { state: SlotState::Empty, ..moved });
     assert_eq!(slot_row(&*store, FENCE.slot).await, emptied);
-    let again = store.purge(LANE, FENCE, 5, 9).await.expect("it was done");
-    assert_eq!(again, Some(emptied));
+    let again = store.purge(LANE, &[PURGE], 9).await.expect("it was done");
+    assert_eq!(again, Some(vec![emptied]));
 
     assert_eq!(beside().await, (kept, facts - 1));
     assert_eq!(store.entity_rows(&[id(0), id(1), *ids().end(), chat]).await.expect("a read"), []);
@@ -67,7 +69,7 @@ pub async fn a_purge_is_refused_while_the_slot_is_needed(database: &dyn Database
     let (store, _) = source_with_everything(database).await;
     let there = heads_of(&*store).await;
     let refused = async |fence: MoveFence, epoch: u64| {
-        let purged = store.purge(LANE, fence, epoch, 100).await;
+        let purged = store.purge(LANE, &[Purge { fence, epoch }], 100).await;
         assert!(matches!(purged, Err(TransferError::Refused { .. })), "{purged:?}");
         assert_eq!(heads_of(&*store).await, there);
     };
@@ -89,7 +91,7 @@ pub async fn a_purge_is_refused_while_the_slot_is_needed(database: &dyn Database
     refused(MoveFence { move_id: 8, ..FENCE }, 5).await;
     // The row knows of a later epoch than the attempt's.
     refused(FENCE, 4).await;
-    let purged = store.purge(LANE, FENCE, 5, 1_000).await.expect("the slot was given away");
+    let purged = store.purge(LANE, &[PURGE], 1_000).await.expect("the slot was given away");
     assert!(purged.is_some());
     assert!(heads_of(&*store).await.is_empty());
 }
@@ -104,7 +106,7 @@ pub async fn what_a_purge_left_is_filled_again(database: &dyn Database) {
     let given_up = slot_row(&*target, FENCE.slot).await;
     let moved = SlotRow { state: SlotState::Moved, ..given_up };
     put(&*target, &[LANE], &[SlotChange { from: given_up, to: moved }]).await;
-    let purged = target.purge(LANE, FENCE, 5, 6).await.expect("it was given up");
+    let purged = target.purge(LANE, &[PURGE], 6).await.expect("it was given up");
     assert_eq!(purged, None);
     let mut writes = script.sends(&[id(60)]);
     writes.chats.push(chat_row(id(60), 1, 0));
@@ -112,10 +114,45 @@ pub async fn what_a_purge_left_is_filled_again(database: &dyn Database) {
 
     let fence = MoveFence { move_id: FENCE.move_id + 1, ..FENCE };
     open_slot(&*target, fence).await;
-    let refused = target.purge(LANE, FENCE, 5, 6).await;
+    let refused = target.purge(LANE, &[PURGE], 6).await;
     assert!(matches!(refused, Err(TransferError::Refused { .. })), "{refused:?}");
     let mut copier = Copier { fence, ..Copier::new(&*source, &*target) };
     copier.round().await;
     assert_eq!(copier.round().await, 0);
     assert_equal(&*source, &*target).await;
+}
+
+pub async fn slots_are_purged_together_or_not_at_all(database: &dyn Database) {
+    let (store, _) = source_with_everything(database).await;
+    // Many slots without anything in them, and one with much.
+    let fences: Vec<MoveFence> =
+        (1..=150).map(|slot| MoveFence { slot: FENCE.slot + slot, ..FENCE }).collect();
+    for fence in &fences {
+        open_slot(&*store, *fence).await;
+    }
+    let purge = |fence: &MoveFence| Purge { fence: *fence, epoch: 5 };
+    let all: Vec<Purge> = std::iter::once(&FENCE).chain(&fences).map(purge).collect();
+    let there = heads_of(&*store).await;
+    set(&*store, SlotState::Moved, 6).await;
+    let refused = store.purge(LANE, &all, 1_000).await;
+    assert!(matches!(refused, Err(TransferError::Refused { .. })), "{refused:?}");
+    assert_eq!(heads_of(&*store).await, there);
+
+    for fence in &fences {
+        let from = slot_row(&*store, fence.slot).await;
+        let to = SlotRow { state: SlotState::Moved, ..from };
+        put(&*store, &[LANE], &[SlotChange { from, to }]).await;
+    }
+    let part = store.purge(LANE, &all, 3).await.expect("all were given away");
+    assert_eq!(part, None);
+    let emptied = store.purge(LANE, &all, 1_000).await.expect("all were given away");
+    let emptied = emptied.expect("nothing is left");
+    let slots: Vec<u16> = emptied.iter().map(|row| row.slot).collect();
+    assert_eq!(slots, all.iter().map(|purge| purge.fence.slot).collect::<Vec<_>>());
+    assert!(emptied.iter().all(|row| row.state == SlotState::Empty));
+    assert!(heads_of(&*store).await.is_empty());
+    for row in &emptied {
+        assert_eq!(slot_row(&*store, row.slot).await, *row);
+    }
+    assert_eq!(store.purge(LANE, &all, 9).await.expect("it was done"), Some(emptied));
 }

@@ -122,7 +122,7 @@ pub(super) async fn heads_of(store: &dyn Store) -> BTreeMap<u64, HeadRow> {
     let mut heads = BTreeMap::new();
     let mut first = *ids().start();
     loop {
-        let page = store.heads_in(first..=*ids().end(), 100).await.expect("a read");
+        let page = store.heads_in(&[first..=*ids().end()], 100).await.expect("a read");
         let Some(last) = page.last() else { return heads };
         first = last.entity + 1;
         heads.extend(page.into_iter().map(|head| (head.entity, head)));

@@ -106,15 +106,22 @@ pub async fn names_are_found_by_prefix(database: &dyn Database) {
 pub async fn heads_are_walked_in_the_order_of_ids(database: &dyn Database) {
     let store = writing_store(database).await;
     Script::new(0).send(&*store, &[7, 3, 900, 5]).await;
-    let check = async |ids, limit, expected: &[u64]| {
+    let check = async |ids: &[std::ops::RangeInclusive<u64>], limit, expected: &[u64]| {
         let heads = store.heads_in(ids, limit).await.expect("a read");
         assert_eq!(heads.iter().map(|head| head.entity).collect::<Vec<_>>(), expected);
     };
-    check(1..=u64::MAX >> 1, 10, &[3, 5, 7, 900]).await;
-    check(1..=u64::MAX >> 1, 2, &[3, 5]).await;
-    check(6..=900, 10, &[7, 900]).await;
-    check(6..=899, 10, &[7]).await;
-    check(901..=1_000, 10, &[]).await;
+    check(&[1..=u64::MAX >> 1], 10, &[3, 5, 7, 900]).await;
+    check(&[1..=u64::MAX >> 1], 2, &[3, 5]).await;
+    check(&[6..=900], 10, &[7, 900]).await;
+    check(&[6..=899], 10, &[7]).await;
+    check(&[901..=1_000], 10, &[]).await;
+    check(&[], 10, &[]).await;
+    check(&[3..=4, 6..=6, 7..=900], 10, &[3, 7, 900]).await;
+    check(&[3..=4, 6..=6, 7..=900], 2, &[3, 7]).await;
+    // More than one statement looks into.
+    let each: Vec<_> = (1..=1_000).map(|id| id..=id).collect();
+    check(&each, 10, &[3, 5, 7, 900]).await;
+    check(&each, 3, &[3, 5, 7]).await;
 }
 
 pub async fn keys_that_do_not_exist_are_left_out(database: &dyn Database) {

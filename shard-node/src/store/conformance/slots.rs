@@ -117,7 +117,8 @@ pub async fn slot_changes_and_imports_are_counted(database: &dyn Database) {
     assert_eq!(counted().await, 2);
     let moved = SlotRow { state: SlotState::Moved, ..importing };
     put(&*store, &[1], &[SlotChange { from: importing, to: moved }]).await;
-    store.purge(1, fence, 5, 100).await.expect("it may be purged").expect("nothing is left");
+    let purge = Purge { fence, epoch: 5 };
+    store.purge(1, &[purge], 100).await.expect("it may be purged").expect("nothing is left");
     assert_eq!(counted().await, 4);
     store.raise_tally(3).await.expect("it is the writer");
     assert_eq!(counted().await, 4);

@@ -62,7 +62,7 @@ pub(super) async fn import(
 }
 
 /// Rows of slots, locked one by one in this order: a condition on several might wait for rows of others.
-async fn locked<T>(
+pub(super) async fn locked<T>(
     session: &mut Session,
     template: &'static str,
     slots: &[u16],

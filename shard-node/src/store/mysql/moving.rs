@@ -2,13 +2,18 @@
 //! lanes on connections of their own, and hold lane rows only as long as one of them takes.
 
 use crate::store::mysql::control::count;
+use crate::store::mysql::dialect::runs;
+use crate::store::mysql::import::locked;
 use crate::store::mysql::pool::Pool;
 use crate::store::mysql::rows;
 use crate::store::mysql::session::{Connector, LaneLock, Session, must_be};
 use crate::store::mysql::write;
+use crate::store::slot::all_emptied;
 use crate::store::*;
+use mysql_async::Value;
 use mysql_async::prelude::Queryable;
 use parking_lot::Mutex;
+use shardline_domain::id::EntityId;
 use shardline_domain::slot::Slot;
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -16,6 +21,8 @@ use tokio::time::timeout;
 
 /// Enough that steps of several slots overlap; each may hold its lane's row for some milliseconds.
 const CONNECTIONS: usize = 4;
+/// Slots that one statement looks into.
+const SLOTS_FOUND_AT_ONCE: usize = 64;
 
 pub(super) struct Moving {
     connector: Arc<Connector>,
@@ -75,53 +82,124 @@ pub(super) async fn refuse<T>(
     Ok(Err(error))
 }
 
-/// Heads first; what is left of the limit goes on to the next table.
-const PURGES: [&str; 10] = [
-    "DELETE FROM heads WHERE ? <= entity AND entity <= ? ORDER BY entity LIMIT ?",
-    "DELETE FROM outbox WHERE ? <= chat AND chat <= ? ORDER BY chat, ver, user LIMIT ?",
-    "DELETE FROM messages WHERE ? <= chat AND chat <= ? ORDER BY chat, seq LIMIT ?",
-    "DELETE FROM changes WHERE ? <= entity AND entity <= ? ORDER BY entity, ver LIMIT ?",
-    "DELETE FROM members WHERE ? <= chat AND chat <= ? ORDER BY chat, user LIMIT ?",
-    "DELETE FROM chats WHERE ? <= chat AND chat <= ? ORDER BY chat LIMIT ?",
-    "DELETE FROM lists WHERE ? <= user AND user <= ? ORDER BY user, chat LIMIT ?",
-    "DELETE FROM sessions WHERE ? <= user AND user <= ? ORDER BY user, session LIMIT ?",
-    "DELETE FROM users WHERE ? <= user AND user <= ? ORDER BY user LIMIT ?",
-    "DELETE FROM names WHERE ? <= entity AND entity <= ? ORDER BY entity LIMIT ?",
+/// Of each table: the statement that finds rows of slots, and the one that deletes some of one slot. A
+/// DELETE with a condition on several slots might wait for rows of others.
+const PURGES: [(&str, &str); 10] = [
+    (
+        "SELECT entity FROM heads WHERE [[? <= entity AND entity <= ?| OR ]] LIMIT 500",
+        "DELETE FROM heads WHERE ? <= entity AND entity <= ? ORDER BY entity LIMIT ?",
+    ),
+    (
+        "SELECT chat FROM outbox WHERE [[? <= chat AND chat <= ?| OR ]] LIMIT 500",
+        "DELETE FROM outbox WHERE ? <= chat AND chat <= ? ORDER BY chat, ver, user LIMIT ?",
+    ),
+    (
+        "SELECT chat FROM messages WHERE [[? <= chat AND chat <= ?| OR ]] LIMIT 500",
+        "DELETE FROM messages WHERE ? <= chat AND chat <= ? ORDER BY chat, seq LIMIT ?",
+    ),
+    (
+        "SELECT entity FROM changes WHERE [[? <= entity AND entity <= ?| OR ]] LIMIT 500",
+        "DELETE FROM changes WHERE ? <= entity AND entity <= ? ORDER BY entity, ver LIMIT ?",
+    ),
+    (
+        "SELECT chat FROM members WHERE [[? <= chat AND chat <= ?| OR ]] LIMIT 500",
+        "DELETE FROM members WHERE ? <= chat AND chat <= ? ORDER BY chat, user LIMIT ?",
+    ),
+    (
+        "SELECT chat FROM chats WHERE [[? <= chat AND chat <= ?| OR ]] LIMIT 500",
+        "DELETE FROM chats WHERE ? <= chat AND chat <= ? ORDER BY chat LIMIT ?",
+    ),
+    (
+        "SELECT user FROM lists WHERE [[? <= user AND user <= ?| OR ]] LIMIT 500",
+        "DELETE FROM lists WHERE ? <= user AND user <= ? ORDER BY user, chat LIMIT ?",
+    ),
+    (
+        "SELECT user FROM sessions WHERE [[? <= user AND user <= ?| OR ]] LIMIT 500",
+        "DELETE FROM sessions WHERE ? <= user AND user <= ? ORDER BY user, session LIMIT ?",
+    ),
+    (
+        "SELECT user FROM users WHERE [[? <= user AND user <= ?| OR ]] LIMIT 500",
+        "DELETE FROM users WHERE ? <= user AND user <= ? ORDER BY user LIMIT ?",
+    ),
+    (
+        "SELECT entity FROM names WHERE [[? <= entity AND entity <= ?| OR ]] LIMIT 500",
+        "DELETE FROM names WHERE ? <= entity AND entity <= ? ORDER BY entity LIMIT ?",
+    ),
 ];
+/// Rows that one statement finds; it says so itself.
+const FOUND_MAX: usize = 500;
 
 pub(super) async fn purge(
     session: &mut Session,
     me: Writer,
     lane: u16,
-    fence: MoveFence,
-    epoch: u64,
+    purges: &[Purge],
     limit: u64,
-) -> Result<Result<Option<SlotRow>, TransferError>, StoreError> {
-    // Exclusively: it may change, and two purges that held it in share mode would block each other.
+) -> Result<Result<Option<Vec<SlotRow>>, TransferError>, StoreError> {
     must_be(session.begin_with_lane(lane, LaneLock::Shared).await?, me)?;
-    let found = session.rows(include_str!("lock_slot.sql"), 1, vec![fence.slot.into()]).await?;
-    let stands = found.into_iter().next().map(rows::slot).transpose()?;
-    let slot = Slot::new(fence.slot.into()).zip(fence.emptied(stands, epoch));
-    let Some((slot, emptied)) = slot else {
-        return refuse(session, TransferError::Refused { stands }).await;
+    let slots: Vec<u16> = purges.iter().map(|purge| purge.fence.slot).collect();
+    // Exclusively: they may change, and two purges that held one in share mode would block each other.
+    let stand = locked(session, include_str!("lock_slots.sql"), &slots, rows::slot).await?;
+    let emptied = match all_emptied(purges, &stand) {
+        Ok(emptied) => emptied,
+        Err(stands) => return refuse(session, TransferError::Refused { stands }).await,
     };
-    if stands == Some(emptied) {
+    let left: Vec<SlotRow> =
+        emptied.iter().filter(|(_, done)| !done).map(|(row, _)| *row).collect();
+    let emptied = emptied.into_iter().map(|(row, _)| row).collect();
+    if left.is_empty() {
         session.conn.query_drop("ROLLBACK").await?;
         return Ok(Ok(Some(emptied)));
     }
-    let ids = slot.ids();
-    let mut left = limit.max(1);
-    for sql in PURGES {
-        let values = vec![(*ids.start()).into(), (*ids.end()).into(), left.into()];
-        left = left.saturating_sub(session.write(sql, 1, values).await?);
-        if left == 0 {
-            session.conn.query_drop("COMMIT").await?;
-            return Ok(Ok(None));
+    let slots: Vec<Slot> = left.iter().filter_map(|row| Slot::new(row.slot.into())).collect();
+    let mut may_delete = limit.max(1);
+    for (find, delete) in PURGES {
+        while !delete_some(session, (find, delete), &slots, &mut may_delete).await? {
+            if may_delete == 0 {
+                session.conn.query_drop("COMMIT").await?;
+                return Ok(Ok(None));
+            }
         }
     }
-    session.write("DELETE FROM imports WHERE slot = ?", 1, vec![fence.slot.into()]).await?;
-    write::put(session, include_str!("put_slots.sql"), &[emptied], rows::put_slot).await?;
+    write::put(session, "DELETE FROM imports WHERE slot IN ([[?]])", &left, |row, values| {
+        values.push(row.slot.into());
+    })
+    .await?;
+    write::put(session, include_str!("put_slots.sql"), &left, rows::put_slot).await?;
     count(session, lane).await?;
     session.conn.query_drop("COMMIT").await?;
     Ok(Ok(Some(emptied)))
+}
+
+/// Whether nothing of these slots was found in the table. No one writes there meanwhile.
+async fn delete_some(
+    session: &mut Session,
+    (find, delete): (&'static str, &'static str),
+    slots: &[Slot],
+    may_delete: &mut u64,
+) -> Result<bool, StoreError> {
+    let mut nothing = true;
+    for run in runs(slots.len(), SLOTS_FOUND_AT_ONCE) {
+        let ranges: Vec<Value> = slots[run.clone()]
+            .iter()
+            .flat_map(|slot| [Value::from(*slot.ids().start()), (*slot.ids().end()).into()])
+            .collect();
+        let mut found = BTreeSet::new();
+        let mut count = 0;
+        for row in session.rows(find, run.len(), ranges).await? {
+            let id: u64 = rows::Columns::of(row).take()?;
+            found.extend(EntityId::new(id).map(Slot::of));
+            count += 1;
+        }
+        nothing &= count < FOUND_MAX;
+        for slot in found {
+            if *may_delete == 0 {
+                return Ok(false);
+            }
+            let ids = slot.ids();
+            let values = vec![(*ids.start()).into(), (*ids.end()).into(), (*may_delete).into()];
+            *may_delete = may_delete.saturating_sub(session.write(delete, 1, values).await?);
+        }
+    }
+    Ok(nothing && 0 < *may_delete)
 }

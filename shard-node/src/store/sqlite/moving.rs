@@ -1,6 +1,7 @@
 //! Transactions that write into slots that are on their way.
 
 use crate::store::merge::{Keys, Standing, merge};
+use crate::store::slot::all_emptied;
 use crate::store::sqlite::commit::write_rows;
 use crate::store::sqlite::control::{begin, count, must_be_writer, put_slot};
 use crate::store::sqlite::read;
@@ -137,29 +138,38 @@ pub(super) fn purge(
     db: &mut Connection,
     me: Writer,
     lane: u16,
-    fence: MoveFence,
-    epoch: u64,
+    purges: &[Purge],
     limit: u64,
-) -> Result<Option<SlotRow>, TransferError> {
+) -> Result<Option<Vec<SlotRow>>, TransferError> {
     let transaction = begin(db)?;
     must_be_writer(&transaction, lane, me)?;
-    let stands = slot_row(&transaction, fence.slot)?;
-    let slot = Slot::new(fence.slot.into()).zip(fence.emptied(stands, epoch));
-    let Some((slot, emptied)) = slot else { return Err(TransferError::Refused { stands }) };
-    let ids = slot.ids();
-    let mut left = limit.max(1);
-    for sql in PURGES {
-        let values = (bits(*ids.start()), bits(*ids.end()), bound(left));
-        let deleted = transaction.prepare_cached(sql)?.execute(values)?;
-        left = left.saturating_sub(u64::try_from(deleted).unwrap_or(left));
-        if left == 0 {
-            transaction.commit()?;
-            return Ok(None);
-        }
+    let mut stand = Vec::with_capacity(purges.len());
+    for purge in purges {
+        stand.extend(slot_row(&transaction, purge.fence.slot)?);
     }
-    transaction.execute("DELETE FROM imports WHERE slot = ?", [fence.slot])?;
-    put_slot(&transaction, &emptied)?;
-    count(&transaction, lane)?;
-    transaction.commit()?;
-    Ok(Some(emptied))
+    let emptied =
+        all_emptied(purges, &stand).map_err(|stands| TransferError::Refused { stands })?;
+    let mut left = limit.max(1);
+    let mut changed = false;
+    for (row, _) in emptied.iter().filter(|(_, done)| !done) {
+        let Some(slot) = Slot::new(row.slot.into()) else { continue };
+        let ids = slot.ids();
+        for sql in PURGES {
+            let values = (bits(*ids.start()), bits(*ids.end()), bound(left));
+            let deleted = transaction.prepare_cached(sql)?.execute(values)?;
+            left = left.saturating_sub(u64::try_from(deleted).unwrap_or(left));
+            if left == 0 {
+                transaction.commit()?;
+                return Ok(None);
+            }
+        }
+        transaction.execute("DELETE FROM imports WHERE slot = ?", [row.slot])?;
+        put_slot(&transaction, row)?;
+        changed = true;
+    }
+    if changed {
+        count(&transaction, lane)?;
+        transaction.commit()?;
+    }
+    Ok(Some(emptied.into_iter().map(|(row, _)| row).collect()))
 }

@@ -11,7 +11,7 @@ use crate::limits::{FREEZE_TIME_MAX, MOVE_ATTEMPTS_MAX, MOVE_RETRY_AFTER};
 use std::time::Duration;
 
 /// Rounds of catching up that must be close before anything is frozen: one may be luck.
-const CLOSE_ROUNDS: u32 = 2;
+pub const CLOSE_ROUNDS: u32 = 2;
 /// Rounds without progress before the source's writers are slowed.
 const STALLED_ROUNDS: u32 = 5;
 

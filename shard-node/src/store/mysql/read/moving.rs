@@ -1,17 +1,33 @@
 //! Reads of rows that move with a slot.
 
 use super::*;
+use crate::store::mysql::dialect::runs;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::RangeInclusive;
 
+/// Ranges that one statement looks into.
+const RANGES_MAX: usize = 64;
+
 pub(in crate::store::mysql) async fn heads_in(
     session: &mut Session,
-    ids: RangeInclusive<u64>,
+    ids: &[RangeInclusive<u64>],
     limit: u64,
 ) -> Result<Vec<HeadRow>, StoreError> {
-    let sql = select!(heads, "WHERE ? <= entity AND entity <= ? ORDER BY entity LIMIT ?");
-    let values = vec![(*ids.start()).into(), (*ids.end()).into(), limit.into()];
-    all(session, sql, values, rows::head).await
+    let sql = select!(heads, "WHERE [[? <= entity AND entity <= ?| OR ]] ORDER BY entity LIMIT ?");
+    let mut found = Vec::new();
+    for run in runs(ids.len(), RANGES_MAX) {
+        let ranges = &ids[run];
+        let bounds = ranges.iter().flat_map(|ids| [*ids.start(), *ids.end()]);
+        let left = limit - found.len() as u64;
+        let values = bounds.chain([left]).map(Value::from).collect();
+        for row in session.rows(sql, ranges.len(), values).await? {
+            found.push(rows::head(row)?);
+        }
+        if limit <= found.len() as u64 {
+            break;
+        }
+    }
+    Ok(found)
 }
 
 pub(in crate::store::mysql) async fn entity_rows(

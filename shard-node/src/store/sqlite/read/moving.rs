@@ -5,11 +5,20 @@ use std::ops::RangeInclusive;
 
 pub(in crate::store::sqlite) fn heads_in(
     db: &Connection,
-    ids: RangeInclusive<u64>,
+    ids: &[RangeInclusive<u64>],
     limit: u64,
 ) -> Result<Vec<HeadRow>, StoreError> {
     let sql = select!(heads, "WHERE entity >= ? AND entity <= ? ORDER BY entity LIMIT ?");
-    all(db, sql, (bound(*ids.start()), bound(*ids.end()), bound(limit)), rows::head)
+    let mut found = Vec::new();
+    for ids in ids {
+        let left = limit - found.len() as u64;
+        if left == 0 {
+            break;
+        }
+        let values = (bound(*ids.start()), bound(*ids.end()), bound(left));
+        found.extend(all(db, sql, values, rows::head)?);
+    }
+    Ok(found)
 }
 
 pub(in crate::store::sqlite) fn entity_rows(
