@@ -139,8 +139,12 @@ impl Following {
         let Some(chat) = opened.chat.as_ref() else { return };
         if let Some(entry) = self.chats.get_mut(&chat.chat) {
             entry.asking = false;
+            let log = number(&chat.log);
+            let delivered = entry.follow.position().filter(|(known, _)| *known == log);
+            let ver = delivered.map_or(0, |(_, ver)| ver).max(opened.to_ver);
+            out.push(Seen::Opened { chat: chat.chat, log: chat.log.clone(), ver });
             entry.start(&chat.log, opened.to_ver, out);
-            let verdict = entry.follow.on_head(number(&chat.log), chat.head_ver);
+            let verdict = entry.follow.on_head(log, chat.head_ver);
             self.judge(chat.chat, verdict, now);
         }
     }

@@ -13,6 +13,9 @@ pub enum Seen {
     /// A message, edit, delete, member or chat change. Of a chat that was never opened, from the first
     /// one on that this connection heard.
     Event(Box<Event>),
+    /// The user's own `open` was answered: everything up to `ver` is in that page or came out before, and
+    /// events go on after it. Tells which events, in a receiver read later than the answer, are news.
+    Opened { chat: u64, log: String, ver: u64 },
     /// The next events up to `to_ver` were asked for: one that a later change overtook may be missing.
     Resumed { chat: u64, after_ver: u64, to_ver: u64 },
     /// Drop what is held of this chat; this is its latest page. Events go on after its `to_ver`.

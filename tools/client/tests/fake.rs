@@ -199,6 +199,7 @@ async fn a_new_connection_resumes_where_the_old_one_ended() {
 async fn another_history_begins_with_a_resync() {
     let fake = Fake::start(Encoding::Json).await;
     let (_client, mut from, mut side) = opened_client(&fake).await;
+    assert!(matches!(seen(&mut from).await, Seen::Opened { .. }));
     side.push(Frame::Event(Event { log: "10".to_owned(), ..raw_event(2) })).await;
     let (id, open) = side.open().await;
     assert_eq!(open.since_ver, None);

@@ -220,7 +220,7 @@ impl People {
                 }
             };
             talk.base_seq = opened.chat.as_ref().map_or(0, |item| item.head_seq);
-            recording::opened(writer, person.number, &opened);
+            recording::found(writer, &opened);
         }
         Ok(talk)
     }
@@ -291,7 +291,7 @@ async fn watch(number: u32, mut seen: Receiver<Seen>, shared: Arc<Mutex<Option<S
             Seen::Event(event) => {
                 (event.chat, event.message.as_ref().map_or(0, |message| message.seq))
             }
-            Seen::Resumed { chat, .. } => (*chat, 0),
+            Seen::Opened { chat, .. } | Seen::Resumed { chat, .. } => (*chat, 0),
             Seen::Resynced(page) => match &page.chat {
                 Some(item) => (item.chat, item.head_seq),
                 None => continue,

@@ -161,7 +161,7 @@ async fn pair(
     let base_seq = opened.chat.as_ref().map_or(0, |item| item.head_seq);
     ensure!(opened.to_ver > 0, "a chat without a ver");
     if let Some(writer) = &plan.writer {
-        recording::opened(writer, 2 * index + 1, &opened);
+        recording::found(writer, &opened);
     }
     let ledger = Mutex::default();
     Ok((Arc::new(Pair { index, chat, sender, receiver, base_seq, ledger }), seen))

@@ -43,13 +43,11 @@ pub fn seen_message(message: &Message) -> SeenMessage {
     }
 }
 
-/// The chat as the run found it, and who follows it from there.
-pub fn opened(writer: &Writer, client: u32, opened: &Opened) {
+/// The chat as the run found it.
+pub fn found(writer: &Writer, opened: &Opened) {
     let Some(item) = &opened.chat else { return };
     let (chat, log) = (item.chat, item.log.clone());
-    let (seq, ver) = (item.head_seq, item.head_ver);
-    writer.record(Record::Base { chat, log: log.clone(), seq, ver });
-    writer.record(Record::Follows { client, chat, log, ver: opened.to_ver });
+    writer.record(Record::Base { chat, log, seq: item.head_seq, ver: item.head_ver });
 }
 
 /// How a send ended for its sender.
@@ -88,6 +86,10 @@ pub fn seen(writer: &Writer, client: u32, seen: &Seen) {
             let message = message.as_ref().map(seen_message);
             let (chat, ver, kind) = (*chat, *ver, kind.clone());
             writer.record(Record::Saw { client, chat, ver, kind, message });
+        }
+        Seen::Opened { chat, log, ver } => {
+            let (chat, log, ver) = (*chat, log.clone(), *ver);
+            writer.record(Record::Follows { client, chat, log, ver });
         }
         Seen::Resumed { chat, to_ver, .. } => {
             writer.record(Record::Resumed { client, chat: *chat, to_ver: *to_ver });

@@ -180,7 +180,7 @@ impl Conversation {
                     self.desk.put(item);
                 }
             }
-            Seen::Resumed { .. } | Seen::Signal(_) => {}
+            Seen::Opened { .. } | Seen::Resumed { .. } | Seen::Signal(_) => {}
         }
         None
     }

@@ -218,3 +218,27 @@ fn a_user_may_resume_from_what_they_kept() {
     let resumed = Seen::Resumed { chat: CHAT, after_ver: 5, to_ver: 6 };
     assert!(matches!(&out[..], [first, Seen::Event(_)] if *first == resumed), "{out:?}");
 }
+
+#[test]
+fn an_open_says_which_events_came_before_its_page() {
+    let following = Following::new(GAP..=GAP, Box::new(|| 0.5));
+    let mut case = Case { following, now: Instant::now(), out: Vec::new() };
+    // The chat's birth is heard before the user opens it, and some of it again after the page was made.
+    for ver in 1..=4 {
+        case.event(ver);
+    }
+    case.following.want(CHAT);
+    case.following.on_page(&opened("resynced", "9", &[3], 3, 3), case.now, &mut case.out);
+    case.event(5);
+    let steps: Vec<(bool, u64)> = std::mem::take(&mut case.out)
+        .into_iter()
+        .map(|seen| match seen {
+            Seen::Opened { ver, .. } => (true, ver),
+            Seen::Event(event) => (false, event.ver),
+            other => panic!("{other:?}"),
+        })
+        .collect();
+    let events = |vers: [u64; 4]| vers.map(|ver| (false, ver));
+    assert_eq!(steps[..4], events([1, 2, 3, 4]));
+    assert_eq!(steps[4..], [(true, 4), (false, 5)]);
+}
