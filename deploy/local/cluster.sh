@@ -38,7 +38,7 @@ source "$LOCAL/process.sh"
 
 usage() {
     cat >&2 <<EOF
-usage: [DB=mysql|mariadb] [SHARDS=2] [SECOND_DATABASE=yes] cluster.sh VERB
+usage: [DB=mysql|mariadb] [SHARDS=2] [SECOND_DATABASE=yes] [LINKS_DETOUR=N] cluster.sh VERB
   start            build, install and start what is missing, wait until every process is ready
   stop             end our processes, then the servers they stand on; data stays
   restart NAME...  stop and start processes (${NAMES[*]})
@@ -53,8 +53,11 @@ usage: [DB=mysql|mariadb] [SHARDS=2] [SECOND_DATABASE=yes] cluster.sh VERB
   add-standby N    starts a second process for shard N, which writes it when the first is gone
   next-shard       the lowest number that no shard-node has
   address NAME     where a process listens
+  links            NAME=PORT of what processes reach over a detour
   ctl ARGUMENTS... shardctl, asking this cluster
 With SECOND_DATABASE=yes shards of odd numbers have a database server of their own.
+With LINKS_DETOUR=N processes reach routers, shard-nodes and database servers N ports above theirs, where whoever
+started the cluster so listens and passes things on, or does not.
 EOF
     exit 2
 }
@@ -115,6 +118,32 @@ listen_port() {
 
 operations_port() { echo $(($(listen_port "$1") + 100)); }
 
+# Where our processes reach what listens at 127.0.0.1:PORT.
+reached_at() { echo "127.0.0.1:$(($1 + ${LINKS_DETOUR:-0}))"; }
+
+# The same of a server's URL.
+url_reached_at() { if [[ -n ${LINKS_DETOUR:-} ]]; then echo "${1%%@*}@$(reached_at "${1##*:}")"; else echo "$1"; fi; }
+
+links() {
+    local name
+    for name in "${NAMES[@]}"; do
+        [[ $name == conn-node-* ]] || echo "$name=$(listen_port "$name")"
+        [[ $name != shard-node-* ]] || has_standby "$name" || echo "standby-${name##*-}=$(listen_port "standby-${name##*-}")"
+    done
+    (
+        eval "$(services env "$(database)")"
+        name=$(database_setting)
+        echo "$(database)=${!name##*:}"
+    )
+    if has_second_database || [[ ${SECOND_DATABASE:-no} == yes ]]; then
+        (
+            eval "$(second_services env "$(database)")"
+            name=$(database_setting)
+            echo "second-$(database)=${!name##*:}"
+        )
+    fi
+}
+
 database_setting() { if [[ $(database) == mysql ]]; then echo SHARDLINE_TEST_MYSQL_URL; else echo SHARDLINE_TEST_MARIADB_URL; fi; }
 
 # Where shard N keeps its data.
@@ -141,22 +170,23 @@ settings() {
     SHARDLINE_TOKEN_SECRET=$SHARDLINE_SECRET
     SHARDLINE_KAFKA=$SHARDLINE_TEST_KAFKA
     SHARDLINE_REDIS=$SHARDLINE_TEST_REDIS
-    SHARDLINE_ROUTERS=127.0.0.1:$(listen_port router-1),127.0.0.1:$(listen_port router-2)
+    SHARDLINE_ROUTERS=$(reached_at "$(listen_port router-1)"),$(reached_at "$(listen_port router-2)")
     SHARDLINE_PROFILE=${SHARDLINE_PROFILE:-local}
     SHARDLINE_DATABASE_URL=$url
     export SHARDLINE_SECRET SHARDLINE_TOKEN_SECRET SHARDLINE_KAFKA SHARDLINE_REDIS SHARDLINE_ROUTERS SHARDLINE_PROFILE
 }
 
 launch_process() {
-    local name=$1 kind=${1%-*} number=${1##*-} listen=127.0.0.1:$(listen_port "$1") flags=()
+    local name=$1 kind=${1%-*} number=${1##*-} listen=127.0.0.1:$(listen_port "$1") advertise flags=()
+    advertise=$(reached_at "$(listen_port "$1")")
     [[ $kind != standby ]] || kind=shard-node
     case $kind in
         router)
-            flags=(--name "$name" --advertise "$listen" --catalog "$SHARDLINE_DATABASE_URL/shardline_catalog" --initial-shards "$(seq -s , 0 $((SHARDS - 1)))")
+            flags=(--name "$name" --advertise "$advertise" --catalog "$(url_reached_at "$SHARDLINE_DATABASE_URL")/shardline_catalog" --initial-shards "$(seq -s , 0 $((SHARDS - 1)))")
             ;;
         shard-node)
-            flags=(--name "$name" --advertise "$listen" --shard "$number"
-                --database "$(shard_database_url "$number")/shardline_shard_$number")
+            flags=(--name "$name" --advertise "$advertise" --shard "$number"
+                --database "$(url_reached_at "$(shard_database_url "$number")")/shardline_shard_$number")
             ;;
         conn-node) flags=(--name "$name") ;;
     esac
@@ -291,8 +321,7 @@ done
 
 start() {
     if [[ ${SHARDLINE_BUILD:-yes} == yes ]]; then
-        (cd "$REPO" && cargo build --release --locked \
-            -p shardline-router -p shardline-shard-node -p shardline-conn-node -p shardctl -p shardline-talk -p shardline-load -p shardline-history)
+        "$REPO/deploy/local/build.sh"
     fi
     database >"$CLUSTER/database.new"
     mv "$CLUSTER/database.new" "$CLUSTER/database"
@@ -347,6 +376,10 @@ main() {
             ;;
         next-shard)
             next_shard
+            return
+            ;;
+        links)
+            links
             return
             ;;
         ctl)

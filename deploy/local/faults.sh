@@ -3,7 +3,7 @@
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 
-cargo build --release --locked -p shardline-faults
+deploy/local/build.sh
 export SHARDLINE_CLUSTER=${SHARDLINE_CLUSTER:-target/faults-cluster}
 export SHARDLINE_CLUSTER_PORT_BASE=${SHARDLINE_CLUSTER_PORT_BASE:-9100}
 export SHARDLINE_CLUSTER_SERVICES_BASE=${SHARDLINE_CLUSTER_SERVICES_BASE:-14500}

@@ -13,10 +13,10 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tracing::{info, warn};
 
-const HEARTBEAT_EVERY: Duration = Duration::from_secs(1);
+const HEARTBEAT_EVERY: Duration = Duration::from_millis(500);
 /// A router that was not heard from for this long leaves the list: three heartbeats were lost.
-const LIFE: Duration = Duration::from_secs(4);
-const ANSWER_TIME_MAX: Duration = Duration::from_secs(2);
+const LIFE: Duration = Duration::from_secs(2);
+const ANSWER_TIME_MAX: Duration = Duration::from_secs(1);
 /// A stopping router says so, but does not wait long for a catalog that is away.
 const LEAVE_TIME_MAX: Duration = Duration::from_millis(500);
 

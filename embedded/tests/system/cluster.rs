@@ -5,9 +5,11 @@ use crate::{bad_input, faults, scenes};
 use shardline_client::Encoding;
 use shardline_client::frames::History;
 use shardline_faults::cluster::Cluster;
+use shardline_faults::links::Links;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::Arc;
 
 /// Clear of the ports of `make cluster` and of the tests' own servers.
 pub(crate) const PORT_BASE: u16 = 18_100;
@@ -16,17 +18,23 @@ pub(crate) const SERVICES_PORT_BASE: u16 = 14_100;
 /// A cluster with data of its own, ended when dropped.
 pub(crate) struct Processes {
     pub(crate) folder: PathBuf,
+    pub(crate) cluster: Cluster,
+    pub(crate) links: Arc<Links>,
 }
 
 impl Processes {
-    fn start() -> Processes {
+    async fn start() -> Processes {
         let folder = target().join("test-cluster");
-        let processes = Processes { folder };
+        let script = root().join("deploy/local/cluster.sh");
+        let settings = Processes::settings();
+        let cluster = Cluster { script, folder: folder.clone(), settings }.with_detour();
         // What an interrupted run left.
-        processes.run(&["stop"]);
-        if processes.folder.exists() {
-            std::fs::remove_dir_all(&processes.folder).expect("the last run's data can go");
+        cluster.run(&["stop"]).expect("it is stopped");
+        if folder.exists() {
+            std::fs::remove_dir_all(&folder).expect("the last run's data can go");
         }
+        let links = Arc::new(Links::open(&cluster).await.expect("free ports"));
+        let processes = Processes { folder, cluster, links };
         processes.run(&["start"]);
         processes
     }
@@ -47,14 +55,8 @@ impl Processes {
         settings.map(|(name, value)| (name.to_owned(), value)).into()
     }
 
-    /// For who does it harm.
-    pub(crate) fn cluster(&self) -> Cluster {
-        let script = root().join("deploy/local/cluster.sh");
-        Cluster { script, folder: self.folder.clone(), settings: Processes::settings() }
-    }
-
     fn run(&self, arguments: &[&str]) {
-        self.script("cluster.sh", arguments);
+        self.cluster.run(arguments).unwrap_or_else(|error| panic!("{error:?}"));
     }
 
     pub(crate) fn script(&self, name: &str, arguments: &[&str]) {
@@ -109,7 +111,7 @@ async fn a_cluster_plays_every_scene_and_survives_its_faults() {
     if skips_services() {
         return;
     }
-    let processes = Processes::start();
+    let processes = Processes::start().await;
     let place = processes.place();
     scenes::two_people_talk(&place).await;
     scenes::a_retry_gets_the_first_answer(&place).await;

@@ -21,7 +21,8 @@ pub(crate) async fn moves_survive_the_faults_that_matter_most(processes: &Proces
     let seed = rand::random();
     println!("seed {seed}");
     let recordings = processes.folder.join("faults");
-    let field = Field::enter(processes.cluster(), recordings, seed).await;
+    let (cluster, links) = (processes.cluster.clone(), processes.links.clone());
+    let field = Field::enter(cluster, links, recordings, seed).await;
     let mut field = field.expect("people who talk");
     let (cells, mut hits) = (cell::short(), 0);
     for cell in &cells {
@@ -37,7 +38,7 @@ pub(crate) async fn moves_survive_the_faults_that_matter_most(processes: &Proces
 /// And a writer that was paused and replaced commits nothing when it wakes: else an error.
 pub(crate) async fn a_standby_goes_on(processes: &Processes) {
     let recordings = processes.folder.join("faults");
-    let figures = failover::play(&processes.cluster(), &recordings, KILLS).await;
+    let figures = failover::play(&processes.cluster, &recordings, KILLS).await;
     let figures = figures.unwrap_or_else(|error| panic!("{error:?}"));
     println!("{figures}");
     let fastest = figures.killed.iter().map(|took| took.ready).min();

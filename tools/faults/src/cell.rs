@@ -26,6 +26,18 @@ pub enum Fault {
     Redis,
     /// An operator wants to remove the source: refused.
     RemoveShard,
+    /// The catalog commits the move's next step, and its answer is lost with the connection.
+    LostAnswer,
+    /// The same of the next commit that carries the move on in a shard's database.
+    LostWrite(Side),
+    /// Connections to a shard-node are reset, for some seconds.
+    Cut(Side),
+    /// Nothing passes to or from a shard-node, for some seconds, and nobody is told.
+    Silent(Side),
+    /// A shard-node hears and is not heard, for some seconds.
+    OneWay(Side),
+    /// Whatever goes to or from a shard-node takes 50 ms longer, for some seconds.
+    Slow(Side),
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -58,7 +70,8 @@ pub const PHASES: [Phase; 12] = [
 ];
 
 /// At every phase.
-const EVERYWHERE: [Fault; 11] = [
+const EVERYWHERE: [Fault; 12] = [
+    Fault::LostAnswer,
     Fault::Kill(Who::Coordinator),
     Fault::Kill(Who::Node(Side::Source)),
     Fault::Kill(Who::Node(Side::Target)),
@@ -73,7 +86,7 @@ const EVERYWHERE: [Fault; 11] = [
 ];
 
 /// At some.
-const SOMEWHERE: [(Fault, Phase); 10] = [
+const SOMEWHERE: [(Fault, Phase); 32] = [
     (Fault::RemoveShard, Phase::Copying),
     (Fault::RemoveShard, Phase::Frozen),
     (Fault::RemoveShard, Phase::Following),
@@ -84,13 +97,35 @@ const SOMEWHERE: [(Fault, Phase); 10] = [
     (Fault::Catalog, Phase::Copying),
     (Fault::Catalog, Phase::Frozen),
     (Fault::Catalog, Phase::Flipped),
+    (Fault::LostWrite(Side::Source), Phase::Freezing),
+    (Fault::LostWrite(Side::Source), Phase::Flipped),
+    (Fault::LostWrite(Side::Source), Phase::Cleaning),
+    (Fault::LostWrite(Side::Target), Phase::Preparing),
+    (Fault::LostWrite(Side::Target), Phase::Copying),
+    (Fault::LostWrite(Side::Target), Phase::Flipped),
+    (Fault::Cut(Side::Source), Phase::Copying),
+    (Fault::Cut(Side::Source), Phase::Freezing),
+    (Fault::Cut(Side::Source), Phase::Frozen),
+    (Fault::Cut(Side::Target), Phase::Frozen),
+    (Fault::Cut(Side::Target), Phase::Flipped),
+    (Fault::Silent(Side::Source), Phase::Copying),
+    (Fault::Silent(Side::Source), Phase::Freezing),
+    (Fault::Silent(Side::Source), Phase::Frozen),
+    (Fault::Silent(Side::Target), Phase::Frozen),
+    (Fault::Silent(Side::Target), Phase::Flipped),
+    (Fault::OneWay(Side::Source), Phase::Copying),
+    (Fault::OneWay(Side::Source), Phase::Freezing),
+    (Fault::OneWay(Side::Target), Phase::Flipped),
+    (Fault::Slow(Side::Source), Phase::Copying),
+    (Fault::Slow(Side::Source), Phase::Freezing),
+    (Fault::Slow(Side::Target), Phase::Flipped),
 ];
 
 /// Every cell.
 pub fn all() -> Vec<Cell> {
     let of = |fault| PHASES.map(|phase| Cell { fault, phase });
     let some = SOMEWHERE.map(|(fault, phase)| Cell { fault, phase });
-    let (first, rest) = EVERYWHERE.split_at(3);
+    let (first, rest) = EVERYWHERE.split_at(4);
     let first = first.iter().copied().flat_map(of);
     first.chain(some).chain(rest.iter().copied().flat_map(of)).collect()
 }
@@ -105,6 +140,9 @@ pub fn short() -> Vec<Cell> {
         Cell { fault: Fault::Pause(Who::Node(Side::Source)), phase: Phase::Freezing },
         Cell { fault: Fault::Database(Side::Target), phase: Phase::Copying },
         Cell { fault: Fault::TwoLeaders, phase: Phase::Verifying },
+        Cell { fault: Fault::LostAnswer, phase: Phase::Frozen },
+        Cell { fault: Fault::LostWrite(Side::Source), phase: Phase::Freezing },
+        Cell { fault: Fault::Silent(Side::Target), phase: Phase::Flipped },
     ]
 }
 
@@ -138,6 +176,12 @@ impl fmt::Display for Fault {
             Fault::Kafka => f.write_str("kill -9 of Kafka"),
             Fault::Redis => f.write_str("kill -9 of Redis"),
             Fault::RemoveShard => f.write_str("removal of the source shard"),
+            Fault::LostAnswer => f.write_str("lost answer to a step's commit"),
+            Fault::LostWrite(side) => write!(f, "lost answer to a commit of the {side}"),
+            Fault::Cut(side) => write!(f, "cut links to the {side}"),
+            Fault::Silent(side) => write!(f, "silent links to the {side}"),
+            Fault::OneWay(side) => write!(f, "links by which the {side} is not heard"),
+            Fault::Slow(side) => write!(f, "slow links to the {side}"),
         }
     }
 }

@@ -10,6 +10,9 @@ use std::process::{Command, Stdio};
 
 /// How far a process's port of operations is from its own.
 const OPERATIONS_PORTS: u16 = 100;
+/// How far above its own port a process is reached over a detour.
+const DETOUR: u16 = 3_000;
+const DETOUR_SETTING: &str = "LINKS_DETOUR";
 
 /// Cheap to clone.
 #[derive(Clone, Debug)]
@@ -23,6 +26,28 @@ pub struct Cluster {
 }
 
 impl Cluster {
+    /// The same cluster, whose processes reach each other and their databases over ports that somebody
+    /// else listens at: [`crate::links::Links`].
+    #[must_use]
+    pub fn with_detour(mut self) -> Cluster {
+        self.settings.push((DETOUR_SETTING.to_owned(), DETOUR.to_string().into()));
+        self
+    }
+
+    pub(crate) fn detour(&self) -> Option<u16> {
+        self.settings.iter().any(|(name, _)| name == DETOUR_SETTING).then_some(DETOUR)
+    }
+
+    /// The port of everything that is reached over a detour, by name.
+    pub(crate) fn links(&self) -> Result<BTreeMap<String, u16>> {
+        let text = self.output(&["links"])?;
+        let parse = |line: &str| {
+            let (name, port) = line.split_once('=').context("NAME=PORT")?;
+            Ok((name.to_owned(), port.parse()?))
+        };
+        text.lines().map(parse).collect()
+    }
+
     /// # Errors
     /// If the script fails; what it said went to our stderr.
     pub fn run(&self, arguments: &[&str]) -> Result<()> {
@@ -66,11 +91,11 @@ impl Cluster {
     }
 
     /// Everything goes on and runs, whatever was done to it.
-    pub fn heal(&self) -> Result<()> {
+    pub async fn heal(&self) -> Result<()> {
         for pid in self.pids()?.into_values() {
             signal(pid, Signal::SIGCONT)?;
         }
-        self.run(&["start"])
+        self.run_aside(&["start"]).await
     }
 
     /// host:port of each.

@@ -2,6 +2,7 @@
 
 use crate::cell::{Cell, Fault, Side};
 use crate::cluster::Cluster;
+use crate::links::Links;
 use crate::operator::Operator;
 use crate::people::{People, Played};
 use crate::strike::{Stage, Strike};
@@ -14,6 +15,7 @@ use shardline_wire::internal::MoveInfo;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::{Instant, sleep};
 
@@ -36,6 +38,7 @@ const LOOK: Duration = Duration::from_millis(100);
 
 pub struct Field {
     cluster: Cluster,
+    links: Arc<Links>,
     operator: Operator,
     people: People,
     watch: Watch,
@@ -82,8 +85,13 @@ struct Try {
 }
 
 impl Field {
-    /// `cluster` runs. `recordings` is a folder for what clients saw.
-    pub async fn enter(cluster: Cluster, recordings: PathBuf, seed: u64) -> Result<Field> {
+    /// `cluster` runs over `links`. `recordings` is a folder for what clients saw.
+    pub async fn enter(
+        cluster: Cluster,
+        links: Arc<Links>,
+        recordings: PathBuf,
+        seed: u64,
+    ) -> Result<Field> {
         std::fs::create_dir_all(&recordings)?;
         let servers = cluster.addresses(&["conn-node-1", "conn-node-2"])?;
         let servers = servers.iter().map(|address| format!("http://{address}")).collect();
@@ -91,7 +99,7 @@ impl Field {
         let operator = Operator::new(&cluster)?;
         let watch = Watch::new(&cluster.database_url()?)?;
         let random = StdRng::seed_from_u64(seed);
-        Ok(Field { cluster, operator, people, watch, recordings, random, acts: 0 })
+        Ok(Field { cluster, links, operator, people, watch, recordings, random, acts: 0 })
     }
 
     /// Tries until the fault hit: a phase of some milliseconds is missed now and then. An error:
@@ -216,7 +224,7 @@ impl Field {
         stage: &Stage,
         slots: &[u16],
     ) -> Result<(bool, String, Duration, String)> {
-        let strike = Strike::prepare(&self.cluster, cell.fault, stage)?;
+        let strike = Strike::prepare(&self.cluster, cell, stage)?;
         let rebalance = self.operator.rebalance().await?;
         let id = self.made(rebalance, slots).await?;
         if cell.phase == Phase::Aborting {
@@ -227,17 +235,18 @@ impl Field {
         let mut hit = false;
         let mut note = String::new();
         if let Some(before) = before {
-            strike.strike()?;
+            strike.strike(&self.links)?;
             let after = match cell.fault {
                 // It is asked when it is back.
                 Fault::Catalog => None,
                 _ => Some(self.watch.stand(id).await?),
             };
             let pause = Duration::from_millis(self.random.random_range(PAUSE_MS));
-            let mending = strike.mend(&self.cluster, &self.operator, pause);
+            let mending = strike.mend(&self.cluster, &self.links, &self.operator, pause);
             let (mended, later) = tokio::join!(mending, self.watch.stand(id));
-            note = mended.context("what was hit does not come back")?;
-            hit = after.map_or(later?, |after| after) == before;
+            let mended = mended.context("what was hit does not come back")?;
+            note = mended.note;
+            hit = mended.hit.unwrap_or(after.map_or(later?, |after| after) == before);
         }
         let mended = Instant::now();
         let ended = self.end(id, rebalance).await?;

@@ -6,7 +6,8 @@
 //! [`failover`] does the same with the process that writes a shard and its standby.
 //!
 //! Nothing in the product knows of this: phases are read from the catalog's row, and a strike is a signal
-//! to a process that `deploy/local/cluster.sh` started.
+//! to a process that `deploy/local/cluster.sh` started, or befalls a link that leads over a proxy of ours
+//! ([`links`]).
 
 #![allow(clippy::print_stdout, clippy::print_stderr)]
 
@@ -14,8 +15,10 @@ pub mod cell;
 pub mod cluster;
 pub mod course;
 pub mod failover;
+pub mod links;
 mod operator;
 mod people;
+mod proxy;
 mod strike;
 pub mod table;
 mod watch;

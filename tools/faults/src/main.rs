@@ -8,9 +8,11 @@ use shardline_faults::cell::{self, Cell};
 use shardline_faults::cluster::Cluster;
 use shardline_faults::course::Field;
 use shardline_faults::failover;
+use shardline_faults::links::Links;
 use shardline_faults::table::{self, Matrix};
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -38,9 +40,6 @@ struct Place {
     /// Where the cluster keeps its data.
     #[arg(long, env = "SHARDLINE_CLUSTER", default_value = "target/cluster")]
     folder: PathBuf,
-    /// Leave the cluster running.
-    #[arg(long)]
-    keep: bool,
 }
 
 #[derive(Args)]
@@ -95,18 +94,12 @@ async fn main() -> ExitCode {
 }
 
 impl Place {
-    fn start(&self) -> Result<Cluster> {
+    fn cluster(&self) -> Result<Cluster> {
         let script = self.script.canonicalize();
         let script = script.with_context(|| self.script.display().to_string())?;
         let folder = std::path::absolute(&self.folder)?;
         let settings = vec![("SECOND_DATABASE".to_owned(), "yes".into())];
-        let cluster = Cluster { script, folder, settings };
-        cluster.run(&["start"])?;
-        Ok(cluster)
-    }
-
-    fn end(&self, cluster: &Cluster) -> Result<()> {
-        if self.keep { Ok(()) } else { cluster.run(&["stop"]) }
+        Ok(Cluster { script, folder, settings })
     }
 }
 
@@ -123,9 +116,12 @@ async fn play(moves: Moves) -> Result<bool> {
     }
     let seed = moves.seed.unwrap_or_else(rand::random);
     eprintln!("{} cells, --seed {seed}", cells.len());
-    let cluster = moves.place.start()?;
+    let cluster = moves.place.cluster()?.with_detour();
+    let links = Arc::new(Links::open(&cluster).await?);
+    cluster.run_aside(&["start"]).await?;
     let recordings = cluster.folder.join("faults");
-    let mut field = Field::enter(cluster.clone(), recordings.clone(), seed).await?;
+    let enter = || Field::enter(cluster.clone(), links.clone(), recordings.clone(), seed);
+    let mut field = enter().await?;
     let began = Instant::now();
     let mut matrix = Matrix { left: cells.len(), ..Matrix::default() };
     for cell in cells {
@@ -142,8 +138,9 @@ async fn play(moves: Moves) -> Result<bool> {
                 eprintln!("{cell}: FAILED: {error:#}");
                 matrix.failed.push((cell.to_string(), format!("{error:#}")));
                 // Whatever did not come back is started; the next cells are another story.
-                cluster.heal()?;
-                field = Field::enter(cluster.clone(), recordings.clone(), seed).await?;
+                links.heal();
+                cluster.heal().await?;
+                field = enter().await?;
             }
         }
         // After each: a run that is interrupted leaves what it found.
@@ -152,7 +149,7 @@ async fn play(moves: Moves) -> Result<bool> {
         }
     }
     println!("{}", matrix.markdown(&how(seed, began)));
-    moves.place.end(&cluster)?;
+    cluster.run_aside(&["stop"]).await?;
     Ok(matrix.failed.is_empty() && matrix.played.iter().all(|outcome| 0 < outcome.hits))
 }
 
@@ -163,10 +160,11 @@ fn how(seed: u64, began: Instant) -> String {
 }
 
 async fn fail_over(failover: Failover) -> Result<bool> {
-    let cluster = failover.place.start()?;
+    let cluster = failover.place.cluster()?;
+    cluster.run_aside(&["start"]).await?;
     let recordings = cluster.folder.join("faults");
     let figures = failover::play(&cluster, &recordings, failover.times).await?;
     println!("{figures}");
-    failover.place.end(&cluster)?;
+    cluster.run_aside(&["stop"]).await?;
     Ok(true)
 }

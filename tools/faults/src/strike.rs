@@ -1,11 +1,14 @@
-//! A fault as it is done: one signal to one process, and how what it hit comes back.
+//! A fault as it is done: one signal to one process, or one broken link, and how what it hit comes back.
 
-use crate::cell::{Fault, Side, Who};
+use crate::cell::{Cell, Fault, Side, Who};
 use crate::cluster::{Cluster, signal};
+use crate::links::Links;
 use crate::operator::Operator;
+use crate::proxy::Mode;
 use anyhow::{Context, Result, ensure};
 use nix::sys::signal::Signal;
 use nix::unistd::Pid;
+use shardline_domain::placement::transfer::Phase;
 use std::collections::BTreeMap;
 use std::time::Duration;
 use tokio::time::{Instant, sleep};
@@ -16,6 +19,9 @@ const ELECTION_MAX: Duration = Duration::from_secs(20);
 const OVERLAP: Duration = Duration::from_millis(500);
 /// A server that was killed is away at least for this long.
 const AWAY: Duration = Duration::from_millis(500);
+/// A commit that is waited for comes within this, or not at all.
+const COMMIT_MAX: Duration = Duration::from_secs(5);
+const DELAY: Duration = Duration::from_millis(50);
 
 pub(crate) const ROUTERS: [&str; 2] = ["router-1", "router-2"];
 
@@ -56,59 +62,120 @@ impl Stage {
 pub(crate) struct Strike {
     fault: Fault,
     name: String,
-    pid: Pid,
-    signal: Option<Signal>,
+    deed: Deed,
     source: u32,
 }
 
+enum Deed {
+    Nothing,
+    Signal(Pid, Signal),
+    Break(Mode),
+    /// Of a transaction with this statement.
+    LoseAnswer(&'static str),
+}
+
+/// What there is to say once it is over.
+pub(crate) struct Mended {
+    pub(crate) note: String,
+    /// Where it shows only afterwards whether it hit.
+    pub(crate) hit: Option<bool>,
+}
+
+impl Mended {
+    fn with(note: String) -> Mended {
+        Mended { note, hit: None }
+    }
+}
+
 impl Strike {
-    pub(crate) fn prepare(cluster: &Cluster, fault: Fault, stage: &Stage) -> Result<Strike> {
-        let (name, signal) = match fault {
-            Fault::Kill(who) => (stage.name(who)?, Some(Signal::SIGKILL)),
-            Fault::Pause(who) => (stage.name(who)?, Some(Signal::SIGSTOP)),
-            Fault::TwoLeaders => (stage.coordinator.clone(), Some(Signal::SIGSTOP)),
-            Fault::Database(side) => {
-                (cluster.database_of(stage.shard(side))?, Some(Signal::SIGKILL))
+    pub(crate) fn prepare(cluster: &Cluster, cell: Cell, stage: &Stage) -> Result<Strike> {
+        let Cell { fault, phase } = cell;
+        let database = |side| cluster.database_of(stage.shard(side));
+        let name = match fault {
+            Fault::Kill(who) | Fault::Pause(who) => stage.name(who)?,
+            Fault::Cut(side) | Fault::Silent(side) | Fault::OneWay(side) | Fault::Slow(side) => {
+                stage.name(Who::Node(side))?
             }
-            Fault::Catalog => (cluster.database_of(0)?, Some(Signal::SIGKILL)),
-            Fault::Kafka => ("kafka".to_owned(), Some(Signal::SIGKILL)),
-            Fault::Redis => ("redis".to_owned(), Some(Signal::SIGKILL)),
-            Fault::RemoveShard => (stage.coordinator.clone(), None),
+            Fault::TwoLeaders | Fault::RemoveShard => stage.coordinator.clone(),
+            Fault::Database(side) | Fault::LostWrite(side) => database(side)?,
+            Fault::Catalog | Fault::LostAnswer => cluster.database_of(0)?,
+            Fault::Kafka => "kafka".to_owned(),
+            Fault::Redis => "redis".to_owned(),
         };
         let pids = cluster.pids()?;
         let pid = *pids.get(&name).with_context(|| format!("{name} does not run"))?;
-        Ok(Strike { fault, name, pid, signal, source: stage.source })
+        let deed = match fault {
+            Fault::Kill(_) | Fault::Database(_) | Fault::Catalog | Fault::Kafka | Fault::Redis => {
+                Deed::Signal(pid, Signal::SIGKILL)
+            }
+            Fault::Pause(_) | Fault::TwoLeaders => Deed::Signal(pid, Signal::SIGSTOP),
+            Fault::RemoveShard => Deed::Nothing,
+            Fault::Cut(_) => Deed::Break(Mode::Cut),
+            Fault::Silent(_) => Deed::Break(Mode::Silent),
+            Fault::OneWay(_) => Deed::Break(Mode::SilentServer),
+            Fault::Slow(_) => Deed::Break(Mode::Slow(DELAY)),
+            Fault::LostAnswer if phase == Phase::Frozen => Deed::LoseAnswer("SET s.shard = ?"),
+            Fault::LostAnswer => Deed::LoseAnswer("UPDATE moves SET phase"),
+            Fault::LostWrite(_) => Deed::LoseAnswer(match phase {
+                Phase::Copying => "INSERT INTO imports",
+                Phase::Cleaning => "DELETE FROM imports",
+                _ => "INSERT INTO slots",
+            }),
+        };
+        Ok(Strike { fault, name, deed, source: stage.source })
     }
 
-    pub(crate) fn strike(&self) -> Result<()> {
-        self.signal.map_or(Ok(()), |what| signal(self.pid, what))
+    pub(crate) fn strike(&self, links: &Links) -> Result<()> {
+        match self.deed {
+            Deed::Nothing => {}
+            Deed::Signal(pid, what) => signal(pid, what)?,
+            Deed::Break(mode) => links.to(&self.name)?.set(mode),
+            Deed::LoseAnswer(statement) => links.to(&self.name)?.lose_answer_to(statement),
+        }
+        Ok(())
     }
 
-    /// What was hit comes back. Returns what there is to say of it.
+    /// What was hit comes back.
     pub(crate) async fn mend(
         &self,
         cluster: &Cluster,
+        links: &Links,
         operator: &Operator,
         pause: Duration,
-    ) -> Result<String> {
-        match self.fault {
-            Fault::Kill(_) => cluster.run_aside(&["up", &self.name]).await.map(|()| String::new()),
-            Fault::Pause(_) => {
-                sleep(pause).await;
-                signal(self.pid, Signal::SIGCONT)?;
-                Ok(format!("{:.1} s", pause.as_secs_f64()))
-            }
-            Fault::TwoLeaders => {
+    ) -> Result<Mended> {
+        let lasted = || Mended::with(format!("{:.1} s", pause.as_secs_f64()));
+        match (self.fault, &self.deed) {
+            (Fault::TwoLeaders, Deed::Signal(pid, _)) => {
                 let led = self.until_another_leads(operator).await;
                 sleep(OVERLAP).await;
-                signal(self.pid, Signal::SIGCONT)?;
-                led.map(|time| format!("another led after {:.1} s", time.as_secs_f64()))
+                signal(*pid, Signal::SIGCONT)?;
+                let led = led?.as_secs_f64();
+                Ok(Mended::with(format!("another led after {led:.1} s")))
             }
-            Fault::Database(_) | Fault::Catalog | Fault::Kafka | Fault::Redis => {
+            (_, Deed::Signal(pid, Signal::SIGSTOP)) => {
+                sleep(pause).await;
+                signal(*pid, Signal::SIGCONT)?;
+                Ok(lasted())
+            }
+            (Fault::Kill(_), _) => {
+                cluster.run_aside(&["up", &self.name]).await?;
+                Ok(Mended::with(String::new()))
+            }
+            (_, Deed::Signal(..)) => {
                 sleep(AWAY).await;
-                cluster.run_aside(&["up-servers"]).await.map(|()| String::new())
+                cluster.run_aside(&["up-servers"]).await?;
+                Ok(Mended::with(String::new()))
             }
-            Fault::RemoveShard => operator.refusal_to_remove(self.source).await,
+            (_, Deed::Break(_)) => {
+                sleep(pause).await;
+                links.to(&self.name)?.set(Mode::Pass);
+                Ok(lasted())
+            }
+            (_, Deed::LoseAnswer(_)) => {
+                let hit = Some(links.to(&self.name)?.lost_it(COMMIT_MAX).await);
+                Ok(Mended { note: String::new(), hit })
+            }
+            (_, Deed::Nothing) => operator.refusal_to_remove(self.source).await.map(Mended::with),
         }
     }
 
