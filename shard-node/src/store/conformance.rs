@@ -3,6 +3,7 @@
 
 pub mod checking;
 pub mod cleaning;
+mod copier;
 pub mod copying;
 pub mod fencing;
 pub mod journal;

@@ -1,6 +1,6 @@
 //! What is left of a slot is deleted, and nothing else.
 
-use super::copying::*;
+use super::copier::*;
 use super::*;
 use crate::store::{MoveFence, Purge};
 

@@ -1,7 +1,7 @@
 //! An import's steps: each is done once, in order, for the attempt that has the slot, and several slots
 //! go together or not at all.
 
-use super::copying::{
+use super::copier::{
     Copier, FENCE, LANE, all_kinds, digests, heads_of, id, ids, import_of, one_page, open_slot,
     source_with_everything,
 };
