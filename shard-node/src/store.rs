@@ -16,6 +16,10 @@ use shardline_domain::check::tables::Table;
 use std::ops::RangeInclusive;
 use thiserror::Error;
 
+// Its macros are for the modules below it.
+#[macro_use]
+mod select;
+
 #[cfg(feature = "mysql")]
 pub mod mysql;
 #[cfg(feature = "sqlite")]

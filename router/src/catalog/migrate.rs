@@ -22,7 +22,27 @@ pub(super) struct Step {
     pub(super) sql: &'static str,
 }
 
+/// Both flavours have the same steps, in their own words.
 macro_rules! steps {
+    ($flavour:literal) => {
+        steps!($flavour:
+            1 "0001-leaders",
+            2 "0002-counters",
+            3 "0003-shards",
+            4 "0004-slots",
+            5 "0005-positions",
+            6 "0006-routers",
+            7 "0007-router-boots",
+            8 "0008-moves",
+            9 "0009-move-slots",
+            10 "0010-holds",
+            11 "0011-move-log",
+            12 "0012-rebalances",
+            13 "0013-changes",
+            14 "0014-settings",
+            15 "0015-marks",
+        )
+    };
     ($flavour:literal: $($number:literal $name:literal),+ $(,)?) => {
         &[$(Step {
             number: $number,
@@ -36,42 +56,9 @@ macro_rules! steps {
 pub(super) const COUNTERS: [&str; 5] = ["slots", "routers", "moves", "rebalances", "changes"];
 
 #[cfg(feature = "mysql")]
-pub(super) const MYSQL: &[Step] = steps!("mysql":
-    1 "0001-leaders",
-    2 "0002-counters",
-    3 "0003-shards",
-    4 "0004-slots",
-    5 "0005-positions",
-    6 "0006-routers",
-    7 "0007-router-boots",
-    8 "0008-moves",
-    9 "0009-move-slots",
-    10 "0010-holds",
-    11 "0011-move-log",
-    12 "0012-rebalances",
-    13 "0013-changes",
-    14 "0014-settings",
-    15 "0015-marks",
-);
-
+pub(super) const MYSQL: &[Step] = steps!("mysql");
 #[cfg(feature = "sqlite")]
-pub(super) const SQLITE: &[Step] = steps!("sqlite":
-    1 "0001-leaders",
-    2 "0002-counters",
-    3 "0003-shards",
-    4 "0004-slots",
-    5 "0005-positions",
-    6 "0006-routers",
-    7 "0007-router-boots",
-    8 "0008-moves",
-    9 "0009-move-slots",
-    10 "0010-holds",
-    11 "0011-move-log",
-    12 "0012-rebalances",
-    13 "0013-changes",
-    14 "0014-settings",
-    15 "0015-marks",
-);
+pub(super) const SQLITE: &[Step] = steps!("sqlite");
 
 /// The steps still to be run, in order, when `applied` have been, of programs up to `release` (None: it is
 /// not noted). `own`: of this program.

@@ -14,7 +14,32 @@ pub struct Migration {
     pub sql: &'static str,
 }
 
+/// Every kind of database has the same steps, in its own words.
 macro_rules! migrations {
+    ($kind:literal) => {
+        migrations!($kind:
+            1 "0001-lanes",
+            2 "0002-positions",
+            3 "0003-slots",
+            4 "0004-heads",
+            5 "0005-messages",
+            6 "0006-chats",
+            7 "0007-members",
+            8 "0008-changes",
+            9 "0009-users",
+            10 "0010-sessions",
+            11 "0011-lists",
+            12 "0012-names",
+            13 "0013-journal",
+            14 "0014-outbox",
+            15 "0015-slots-move",
+            16 "0016-slots-attempt",
+            17 "0017-slots-leader-term",
+            18 "0018-imports",
+            19 "0019-tallies",
+            20 "0020-origin",
+        )
+    };
     ($kind:literal: $($number:literal $name:literal),* $(,)?) => {
         &[$(Migration {
             number: $number,
@@ -26,51 +51,8 @@ macro_rules! migrations {
     };
 }
 
-pub const MYSQL: &[Migration] = migrations!("mysql":
-    1 "0001-lanes",
-    2 "0002-positions",
-    3 "0003-slots",
-    4 "0004-heads",
-    5 "0005-messages",
-    6 "0006-chats",
-    7 "0007-members",
-    8 "0008-changes",
-    9 "0009-users",
-    10 "0010-sessions",
-    11 "0011-lists",
-    12 "0012-names",
-    13 "0013-journal",
-    14 "0014-outbox",
-    15 "0015-slots-move",
-    16 "0016-slots-attempt",
-    17 "0017-slots-leader-term",
-    18 "0018-imports",
-    19 "0019-tallies",
-    20 "0020-origin",
-);
-
-pub const SQLITE: &[Migration] = migrations!("sqlite":
-    1 "0001-lanes",
-    2 "0002-positions",
-    3 "0003-slots",
-    4 "0004-heads",
-    5 "0005-messages",
-    6 "0006-chats",
-    7 "0007-members",
-    8 "0008-changes",
-    9 "0009-users",
-    10 "0010-sessions",
-    11 "0011-lists",
-    12 "0012-names",
-    13 "0013-journal",
-    14 "0014-outbox",
-    15 "0015-slots-move",
-    16 "0016-slots-attempt",
-    17 "0017-slots-leader-term",
-    18 "0018-imports",
-    19 "0019-tallies",
-    20 "0020-origin",
-);
+pub const MYSQL: &[Migration] = migrations!("mysql");
+pub const SQLITE: &[Migration] = migrations!("sqlite");
 
 /// The schema that this program was built with.
 pub fn own_version(migrations: &[Migration]) -> u32 {
