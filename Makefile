@@ -1,5 +1,5 @@
 # The front door. Recipes are one or two lines; logic lives in tools and scripts.
-.PHONY: help run cluster cluster-status cluster-stop demo-rebalance faults-moves faults-failover services services-stop test verify fix bench bench-moves
+.PHONY: help run cluster cluster-status cluster-stop demo-rebalance faults faults-short faults-moves faults-failover services services-stop test verify fix bench bench-moves
 
 help: ## what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
@@ -20,7 +20,13 @@ cluster-stop: ## end it; data stays
 demo-rebalance: ## a shard comes and goes while people talk, with a proof that nothing was lost
 	deploy/local/demo-rebalance.sh
 
-faults-moves: ## kills and pauses at each phase of moves, on a cluster of its own; the table goes into docs/reliability.md
+faults: ## faults on every kind of process and on the servers below, one after another; the table goes into docs/reliability.md
+	deploy/local/faults.sh storm --write docs/reliability.md
+
+faults-short: ## the few of them that matter most
+	deploy/local/faults.sh storm --short
+
+faults-moves: ## faults at each phase of moves; the table goes into docs/reliability.md
 	deploy/local/faults.sh moves --write docs/reliability.md
 
 faults-failover: ## a shard's writer dies, again and again: how long until its standby writes

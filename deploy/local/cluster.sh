@@ -53,11 +53,12 @@ usage: [DB=mysql|mariadb] [SHARDS=2] [SECOND_DATABASE=yes] [LINKS_DETOUR=N] clus
   add-standby N    starts a second process for shard N, which writes it when the first is gone
   next-shard       the lowest number that no shard-node has
   address NAME     where a process listens
-  links            NAME=PORT of what processes reach over a detour
+  links            NAME=PORT of what can be reached over a detour, for clients too
   ctl ARGUMENTS... shardctl, asking this cluster
+With INITIAL_SHARDS=none routers place no slots in an empty catalog: it is to be rebuilt.
 With SECOND_DATABASE=yes shards of odd numbers have a database server of their own.
-With LINKS_DETOUR=N processes reach routers, shard-nodes and database servers N ports above theirs, where whoever
-started the cluster so listens and passes things on, or does not.
+With LINKS_DETOUR=N processes reach routers, shard-nodes, database servers and Redis N ports above theirs, where
+whoever started the cluster so listens and passes things on, or does not.
 EOF
     exit 2
 }
@@ -122,18 +123,19 @@ operations_port() { echo $(($(listen_port "$1") + 100)); }
 reached_at() { echo "127.0.0.1:$(($1 + ${LINKS_DETOUR:-0}))"; }
 
 # The same of a server's URL.
-url_reached_at() { if [[ -n ${LINKS_DETOUR:-} ]]; then echo "${1%%@*}@$(reached_at "${1##*:}")"; else echo "$1"; fi; }
+url_reached_at() { if [[ -n ${LINKS_DETOUR:-} ]]; then echo "${1%127.0.0.1:*}$(reached_at "${1##*:}")"; else echo "$1"; fi; }
 
 links() {
     local name
     for name in "${NAMES[@]}"; do
-        [[ $name == conn-node-* ]] || echo "$name=$(listen_port "$name")"
+        echo "$name=$(listen_port "$name")"
         [[ $name != shard-node-* ]] || has_standby "$name" || echo "standby-${name##*-}=$(listen_port "standby-${name##*-}")"
     done
     (
-        eval "$(services env "$(database)")"
+        eval "$(services env "$(database)" redis)"
         name=$(database_setting)
         echo "$(database)=${!name##*:}"
+        echo "redis=${SHARDLINE_TEST_REDIS##*:}"
     )
     if has_second_database || [[ ${SECOND_DATABASE:-no} == yes ]]; then
         (
@@ -169,7 +171,7 @@ settings() {
     SHARDLINE_SECRET=$(secret)
     SHARDLINE_TOKEN_SECRET=$SHARDLINE_SECRET
     SHARDLINE_KAFKA=$SHARDLINE_TEST_KAFKA
-    SHARDLINE_REDIS=$SHARDLINE_TEST_REDIS
+    SHARDLINE_REDIS=$(url_reached_at "$SHARDLINE_TEST_REDIS")
     SHARDLINE_ROUTERS=$(reached_at "$(listen_port router-1)"),$(reached_at "$(listen_port router-2)")
     SHARDLINE_PROFILE=${SHARDLINE_PROFILE:-local}
     SHARDLINE_DATABASE_URL=$url
@@ -182,7 +184,8 @@ launch_process() {
     [[ $kind != standby ]] || kind=shard-node
     case $kind in
         router)
-            flags=(--name "$name" --advertise "$advertise" --catalog "$(url_reached_at "$SHARDLINE_DATABASE_URL")/shardline_catalog" --initial-shards "$(seq -s , 0 $((SHARDS - 1)))")
+            flags=(--name "$name" --advertise "$advertise" --catalog "$(url_reached_at "$SHARDLINE_DATABASE_URL")/shardline_catalog")
+            [[ ${INITIAL_SHARDS:-} == none ]] || flags+=(--initial-shards "$(seq -s , 0 $((SHARDS - 1)))")
             ;;
         shard-node)
             flags=(--name "$name" --advertise "$advertise" --shard "$number"
@@ -217,8 +220,14 @@ is_added() { [[ $1 == shard-node-* ]] && grep -qx "${1##*-}" "$ADDED" 2>/dev/nul
 has_standby() { grep -qx "${1##*-}" "$STANDBYS" 2>/dev/null; }
 
 # A shard-node whose shard has not joined answers those who ask who it is, and is not ready; so is one of two while the
-# other writes.
-may_wait() { [[ $1 == shard-node-* || $1 == standby-* ]] && { is_added "$1" || has_standby "$1"; }; }
+# other writes, and a router whose catalog is to be rebuilt.
+may_wait() {
+    case $1 in
+        shard-node-* | standby-*) is_added "$1" || has_standby "$1" ;;
+        router-*) [[ ${INITIAL_SHARDS:-} == none ]] ;;
+        *) return 1 ;;
+    esac
+}
 
 await_listening() {
     local name=$1 began=$SECONDS

@@ -126,6 +126,7 @@ async fn a_cluster_plays_every_scene_and_survives_its_faults() {
     for process in ["conn-node-2", "router-1", "router-2", "shard-node-0", "shard-node-1"] {
         a_killed_process_loses_nothing(&processes, &place, process).await;
     }
+    faults::people_survive_the_faults_that_matter_most(&processes).await;
     faults::moves_survive_the_faults_that_matter_most(&processes).await;
     faults::a_standby_goes_on(&processes).await;
 }

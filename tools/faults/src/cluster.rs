@@ -38,6 +38,13 @@ impl Cluster {
         self.settings.iter().any(|(name, _)| name == DETOUR_SETTING).then_some(DETOUR)
     }
 
+    /// The same cluster, whose routers leave an empty catalog empty.
+    #[must_use]
+    pub(crate) fn without_initial_shards(mut self) -> Cluster {
+        self.settings.push(("INITIAL_SHARDS".to_owned(), "none".into()));
+        self
+    }
+
     /// The port of everything that is reached over a detour, by name.
     pub(crate) fn links(&self) -> Result<BTreeMap<String, u16>> {
         let text = self.output(&["links"])?;
@@ -88,6 +95,30 @@ impl Cluster {
             Some((name.to_owned(), Pid::from_raw(pid.parse().ok()?)))
         };
         Ok(text.lines().filter_map(parse).collect())
+    }
+
+    /// Processes and servers that were killed, servers first.
+    pub(crate) async fn bring_back(&self, names: &[&str]) -> Result<()> {
+        let (servers, processes): (Vec<&str>, Vec<&str>) =
+            names.iter().partition(|name| is_server(name));
+        if !servers.is_empty() {
+            self.run_aside(&["up-servers"]).await?;
+        }
+        if !processes.is_empty() {
+            self.run_aside(&[&["up"], &processes[..]].concat()).await?;
+        }
+        Ok(())
+    }
+
+    /// Where clients reach the conn-nodes, over links if there are any.
+    pub(crate) fn servers(&self) -> Result<Vec<String>> {
+        let addresses = self.addresses(&["conn-node-1", "conn-node-2"])?;
+        let reached = addresses.iter().map(|address| {
+            let (host, port) = address.rsplit_once(':').context("host:port")?;
+            let port = port.parse::<u16>()? + self.detour().unwrap_or(0);
+            Ok(format!("http://{host}:{port}"))
+        });
+        reached.collect()
     }
 
     /// Everything goes on and runs, whatever was done to it.
@@ -142,6 +173,12 @@ impl Cluster {
         }
         Ok(())
     }
+}
+
+/// One that our processes stand on; its name as `pids` has it.
+pub(crate) fn is_server(name: &str) -> bool {
+    let name = name.strip_prefix("second-").unwrap_or(name);
+    ["mysql", "mariadb", "kafka", "redis"].contains(&name)
 }
 
 /// The commands of shardctl that look for what must not be.

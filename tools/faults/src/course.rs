@@ -93,9 +93,7 @@ impl Field {
         seed: u64,
     ) -> Result<Field> {
         std::fs::create_dir_all(&recordings)?;
-        let servers = cluster.addresses(&["conn-node-1", "conn-node-2"])?;
-        let servers = servers.iter().map(|address| format!("http://{address}")).collect();
-        let people = People::gather(servers, PEOPLE).await?;
+        let people = People::gather(cluster.servers()?, PEOPLE).await?;
         let operator = Operator::new(&cluster)?;
         let watch = Watch::new(&cluster.database_url()?)?;
         let random = StdRng::seed_from_u64(seed);

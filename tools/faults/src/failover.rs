@@ -92,9 +92,7 @@ struct Scene<'a> {
 pub async fn play(cluster: &Cluster, recordings: &Path, times: u32) -> Result<Figures> {
     std::fs::create_dir_all(recordings)?;
     cluster.run(&["add-standby", &SHARD.to_string()])?;
-    let servers = cluster.addresses(&["conn-node-1", "conn-node-2"])?;
-    let servers = servers.iter().map(|address| format!("http://{address}")).collect();
-    let people = People::gather(servers, PEOPLE).await?;
+    let people = People::gather(cluster.servers()?, PEOPLE).await?;
     let operator = Operator::new(cluster)?;
     let slots: BTreeSet<u16> = operator.slots(SHARD).await?;
     let recording = recordings.join("failover");

@@ -11,6 +11,7 @@
 
 #![allow(clippy::print_stdout, clippy::print_stderr)]
 
+mod blow;
 pub mod cell;
 pub mod cluster;
 pub mod course;
@@ -19,6 +20,7 @@ pub mod links;
 mod operator;
 mod people;
 mod proxy;
+pub mod storm;
 mod strike;
 pub mod table;
 mod watch;

@@ -1,15 +1,16 @@
-//! `faults moves` and `faults failover`. Exit code 1: something was lost, or did not come back; 2: it
-//! could not run.
+//! `faults moves`, `faults storm` and `faults failover`. Exit code 1: something was lost, or did not come
+//! back; 2: it could not run.
 #![allow(clippy::print_stderr, clippy::print_stdout)]
 
 use anyhow::{Context, Result};
 use clap::{Args, Parser, Subcommand};
-use shardline_faults::cell::{self, Cell};
 use shardline_faults::cluster::Cluster;
 use shardline_faults::course::Field;
-use shardline_faults::failover;
 use shardline_faults::links::Links;
+use shardline_faults::storm::Storm;
 use shardline_faults::table::{self, Matrix};
+use shardline_faults::{cell, failover, storm};
+use std::fmt::Display;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -27,6 +28,8 @@ struct Command {
 enum What {
     /// Faults at each phase of moves.
     Moves(Moves),
+    /// One fault after another on every kind of process, and on the servers below.
+    Storm(Storming),
     /// A shard's writer dies, again and again; its standby goes on.
     Failover(Failover),
 }
@@ -42,31 +45,49 @@ struct Place {
     folder: PathBuf,
 }
 
+/// Which faults of a list are played.
 #[derive(Args)]
-struct Moves {
-    #[command(flatten)]
-    place: Place,
-    /// Only cells whose name has this; may be given many times. See --list.
+struct Choice {
+    /// Only those whose name has this; may be given many times. See --list.
     #[arg(long)]
     only: Vec<String>,
     /// The few that the tests play.
     #[arg(long)]
     short: bool,
-    /// Prints the names of the cells and ends.
+    /// Prints the names and ends.
     #[arg(long)]
     list: bool,
-    /// Begins no more cells after so many minutes.
+    /// Begins no more after so many minutes.
     #[arg(long, default_value_t = 120)]
     minutes: u64,
-    /// How often a cell is tried at most, until it hits.
-    #[arg(long, default_value_t = 6)]
-    tries: u32,
     /// Of the lengths of pauses; default: random, and shown.
     #[arg(long)]
     seed: Option<u64>,
     /// A document to put the table into.
     #[arg(long)]
     write: Option<PathBuf>,
+}
+
+#[derive(Args)]
+struct Moves {
+    #[command(flatten)]
+    place: Place,
+    #[command(flatten)]
+    choice: Choice,
+    /// How often a cell is tried at most, until it hits.
+    #[arg(long, default_value_t = 6)]
+    tries: u32,
+}
+
+#[derive(Args)]
+struct Storming {
+    #[command(flatten)]
+    place: Place,
+    #[command(flatten)]
+    choice: Choice,
+    /// For how many seconds a server is away that is away for long.
+    #[arg(long, default_value_t = 60)]
+    away: u64,
 }
 
 #[derive(Args)]
@@ -80,7 +101,8 @@ struct Failover {
 #[tokio::main]
 async fn main() -> ExitCode {
     let fine = match Command::parse().what {
-        What::Moves(moves) => play(moves).await,
+        What::Moves(moves) => play_moves(moves).await,
+        What::Storm(storming) => play_storm(storming).await,
         What::Failover(failover) => fail_over(failover).await,
     };
     match fine {
@@ -101,35 +123,82 @@ impl Place {
         let settings = vec![("SECOND_DATABASE".to_owned(), "yes".into())];
         Ok(Cluster { script, folder, settings })
     }
+
+    /// A cluster that runs over links.
+    async fn start(&self) -> Result<(Cluster, Arc<Links>)> {
+        let cluster = self.cluster()?.with_detour();
+        let links = Arc::new(Links::open(&cluster).await?);
+        cluster.run_aside(&["start"]).await?;
+        Ok((cluster, links))
+    }
 }
 
-async fn play(moves: Moves) -> Result<bool> {
-    let cells = if moves.short { cell::short() } else { cell::all() };
-    let wanted = |cell: &Cell| {
-        let name = cell.to_string();
-        moves.only.is_empty() || moves.only.iter().any(|only| name.contains(only.as_str()))
-    };
-    let cells: Vec<Cell> = cells.into_iter().filter(wanted).collect();
-    if moves.list {
-        cells.iter().for_each(|cell| println!("{cell}"));
-        return Ok(true);
+impl Choice {
+    /// None: they were only to be listed.
+    fn choose<F: Display>(&self, all: Vec<F>, short: Vec<F>) -> Option<Vec<F>> {
+        let mut chosen = if self.short { short } else { all };
+        chosen.retain(|one| {
+            let name = one.to_string();
+            self.only.is_empty() || self.only.iter().any(|only| name.contains(only.as_str()))
+        });
+        if self.list {
+            chosen.iter().for_each(|one| println!("{one}"));
+            return None;
+        }
+        Some(chosen)
     }
-    let seed = moves.seed.unwrap_or_else(rand::random);
-    eprintln!("{} cells, --seed {seed}", cells.len());
-    let cluster = moves.place.cluster()?.with_detour();
-    let links = Arc::new(Links::open(&cluster).await?);
-    cluster.run_aside(&["start"]).await?;
+}
+
+/// A run over a list, and its table.
+struct Run<'a> {
+    command: &'a str,
+    choice: &'a Choice,
+    seed: u64,
+    began: Instant,
+}
+
+impl<'a> Run<'a> {
+    fn begin(command: &'a str, choice: &'a Choice, count: usize) -> Run<'a> {
+        let seed = choice.seed.unwrap_or_else(rand::random);
+        eprintln!("{count} faults, --seed {seed}");
+        Run { command, choice, seed, began: Instant::now() }
+    }
+
+    fn has_time(&self) -> bool {
+        self.began.elapsed() < Duration::from_secs(60 * self.choice.minutes)
+    }
+
+    fn how(&self) -> String {
+        let minutes = self.began.elapsed().as_secs() / 60;
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        let Run { command, seed, .. } = self;
+        format!("`faults {command} --seed {seed}`, {minutes} minutes on {cores} cores.")
+    }
+
+    /// After each fault: a run that is interrupted leaves what it found.
+    fn write(&self, text: &str) -> Result<()> {
+        match &self.choice.write {
+            Some(document) => table::write_into(document, self.command, text),
+            None => Ok(()),
+        }
+    }
+}
+
+async fn play_moves(moves: Moves) -> Result<bool> {
+    let Moves { place, choice, tries } = moves;
+    let Some(cells) = choice.choose(cell::all(), cell::short()) else { return Ok(true) };
+    let run = Run::begin("moves", &choice, cells.len());
+    let (cluster, links) = place.start().await?;
     let recordings = cluster.folder.join("faults");
-    let enter = || Field::enter(cluster.clone(), links.clone(), recordings.clone(), seed);
+    let enter = || Field::enter(cluster.clone(), links.clone(), recordings.clone(), run.seed);
     let mut field = enter().await?;
-    let began = Instant::now();
     let mut matrix = Matrix { left: cells.len(), ..Matrix::default() };
     for cell in cells {
-        if Duration::from_secs(60 * moves.minutes) <= began.elapsed() {
+        if !run.has_time() {
             break;
         }
         matrix.left -= 1;
-        match field.play(cell, moves.tries).await {
+        match field.play(cell, tries).await {
             Ok(outcome) => {
                 eprintln!("{outcome}");
                 matrix.played.push(outcome);
@@ -143,20 +212,46 @@ async fn play(moves: Moves) -> Result<bool> {
                 field = enter().await?;
             }
         }
-        // After each: a run that is interrupted leaves what it found.
-        if let Some(document) = &moves.write {
-            table::write_into(document, &matrix.markdown(&how(seed, began)))?;
-        }
+        run.write(&matrix.of_moves(&run.how()))?;
     }
-    println!("{}", matrix.markdown(&how(seed, began)));
+    println!("{}", matrix.of_moves(&run.how()));
     cluster.run_aside(&["stop"]).await?;
     Ok(matrix.failed.is_empty() && matrix.played.iter().all(|outcome| 0 < outcome.hits))
 }
 
-fn how(seed: u64, began: Instant) -> String {
-    let minutes = began.elapsed().as_secs() / 60;
-    let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    format!("`faults moves --seed {seed}`, {minutes} minutes on {cores} cores.")
+async fn play_storm(storming: Storming) -> Result<bool> {
+    let Storming { place, choice, away } = storming;
+    let Some(faults) = choice.choose(storm::all(), storm::short()) else { return Ok(true) };
+    let run = Run::begin("storm", &choice, faults.len());
+    let (cluster, links) = place.start().await?;
+    let recordings = cluster.folder.join("faults");
+    let away = Duration::from_secs(away);
+    let enter = || Storm::enter(cluster.clone(), links.clone(), recordings.clone(), run.seed, away);
+    let mut storm = enter().await?;
+    let mut matrix = Matrix { left: faults.len(), ..Matrix::default() };
+    for fault in faults {
+        if !run.has_time() {
+            break;
+        }
+        matrix.left -= 1;
+        match storm.play(fault).await {
+            Ok(outcome) => {
+                eprintln!("{outcome}");
+                matrix.played.push(outcome);
+            }
+            Err(error) => {
+                eprintln!("{fault}: FAILED: {error:#}");
+                matrix.failed.push((fault.to_string(), format!("{error:#}")));
+                links.heal();
+                cluster.heal().await?;
+                storm = enter().await?;
+            }
+        }
+        run.write(&matrix.of_storm(&run.how()))?;
+    }
+    println!("{}", matrix.of_storm(&run.how()));
+    cluster.run_aside(&["stop"]).await?;
+    Ok(matrix.failed.is_empty())
 }
 
 async fn fail_over(failover: Failover) -> Result<bool> {

@@ -1,13 +1,12 @@
-//! A fault as it is done: one signal to one process, or one broken link, and how what it hit comes back.
+//! A fault of a move as it is done, and how what it hit comes back.
 
+use crate::blow::{Blow, Deed, Mended};
 use crate::cell::{Cell, Fault, Side, Who};
-use crate::cluster::{Cluster, signal};
+use crate::cluster::Cluster;
 use crate::links::Links;
 use crate::operator::Operator;
 use crate::proxy::Mode;
 use anyhow::{Context, Result, ensure};
-use nix::sys::signal::Signal;
-use nix::unistd::Pid;
 use shardline_domain::placement::transfer::Phase;
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -19,8 +18,6 @@ const ELECTION_MAX: Duration = Duration::from_secs(20);
 const OVERLAP: Duration = Duration::from_millis(500);
 /// A server that was killed is away at least for this long.
 const AWAY: Duration = Duration::from_millis(500);
-/// A commit that is waited for comes within this, or not at all.
-const COMMIT_MAX: Duration = Duration::from_secs(5);
 const DELAY: Duration = Duration::from_millis(50);
 
 pub(crate) const ROUTERS: [&str; 2] = ["router-1", "router-2"];
@@ -61,30 +58,8 @@ impl Stage {
 /// Ready to be done at once.
 pub(crate) struct Strike {
     fault: Fault,
-    name: String,
-    deed: Deed,
+    blow: Blow,
     source: u32,
-}
-
-enum Deed {
-    Nothing,
-    Signal(Pid, Signal),
-    Break(Mode),
-    /// Of a transaction with this statement.
-    LoseAnswer(&'static str),
-}
-
-/// What there is to say once it is over.
-pub(crate) struct Mended {
-    pub(crate) note: String,
-    /// Where it shows only afterwards whether it hit.
-    pub(crate) hit: Option<bool>,
-}
-
-impl Mended {
-    fn with(note: String) -> Mended {
-        Mended { note, hit: None }
-    }
 }
 
 impl Strike {
@@ -102,13 +77,12 @@ impl Strike {
             Fault::Kafka => "kafka".to_owned(),
             Fault::Redis => "redis".to_owned(),
         };
-        let pids = cluster.pids()?;
-        let pid = *pids.get(&name).with_context(|| format!("{name} does not run"))?;
         let deed = match fault {
-            Fault::Kill(_) | Fault::Database(_) | Fault::Catalog | Fault::Kafka | Fault::Redis => {
-                Deed::Signal(pid, Signal::SIGKILL)
+            Fault::Kill(_) => Deed::Kill { away: Duration::ZERO },
+            Fault::Database(_) | Fault::Catalog | Fault::Kafka | Fault::Redis => {
+                Deed::Kill { away: AWAY }
             }
-            Fault::Pause(_) | Fault::TwoLeaders => Deed::Signal(pid, Signal::SIGSTOP),
+            Fault::Pause(_) | Fault::TwoLeaders => Deed::Pause,
             Fault::RemoveShard => Deed::Nothing,
             Fault::Cut(_) => Deed::Break(Mode::Cut),
             Fault::Silent(_) => Deed::Break(Mode::Silent),
@@ -122,17 +96,12 @@ impl Strike {
                 _ => "INSERT INTO slots",
             }),
         };
-        Ok(Strike { fault, name, deed, source: stage.source })
+        let blow = Blow::prepare(cluster, name, deed)?;
+        Ok(Strike { fault, blow, source: stage.source })
     }
 
     pub(crate) fn strike(&self, links: &Links) -> Result<()> {
-        match self.deed {
-            Deed::Nothing => {}
-            Deed::Signal(pid, what) => signal(pid, what)?,
-            Deed::Break(mode) => links.to(&self.name)?.set(mode),
-            Deed::LoseAnswer(statement) => links.to(&self.name)?.lose_answer_to(statement),
-        }
-        Ok(())
+        self.blow.strike(links)
     }
 
     /// What was hit comes back.
@@ -143,39 +112,16 @@ impl Strike {
         operator: &Operator,
         pause: Duration,
     ) -> Result<Mended> {
-        let lasted = || Mended::with(format!("{:.1} s", pause.as_secs_f64()));
-        match (self.fault, &self.deed) {
-            (Fault::TwoLeaders, Deed::Signal(pid, _)) => {
+        match self.fault {
+            Fault::TwoLeaders => {
                 let led = self.until_another_leads(operator).await;
                 sleep(OVERLAP).await;
-                signal(*pid, Signal::SIGCONT)?;
+                self.blow.wake()?;
                 let led = led?.as_secs_f64();
                 Ok(Mended::with(format!("another led after {led:.1} s")))
             }
-            (_, Deed::Signal(pid, Signal::SIGSTOP)) => {
-                sleep(pause).await;
-                signal(*pid, Signal::SIGCONT)?;
-                Ok(lasted())
-            }
-            (Fault::Kill(_), _) => {
-                cluster.run_aside(&["up", &self.name]).await?;
-                Ok(Mended::with(String::new()))
-            }
-            (_, Deed::Signal(..)) => {
-                sleep(AWAY).await;
-                cluster.run_aside(&["up-servers"]).await?;
-                Ok(Mended::with(String::new()))
-            }
-            (_, Deed::Break(_)) => {
-                sleep(pause).await;
-                links.to(&self.name)?.set(Mode::Pass);
-                Ok(lasted())
-            }
-            (_, Deed::LoseAnswer(_)) => {
-                let hit = Some(links.to(&self.name)?.lost_it(COMMIT_MAX).await);
-                Ok(Mended { note: String::new(), hit })
-            }
-            (_, Deed::Nothing) => operator.refusal_to_remove(self.source).await.map(Mended::with),
+            Fault::RemoveShard => operator.refusal_to_remove(self.source).await.map(Mended::with),
+            _ => self.blow.mend(cluster, links, pause).await,
         }
     }
 
@@ -183,10 +129,10 @@ impl Strike {
         let began = Instant::now();
         loop {
             let leads = operator.moves(None).await?.coordinator;
-            if !leads.is_empty() && leads != self.name {
+            if !leads.is_empty() && leads != self.blow.name {
                 return Ok(began.elapsed());
             }
-            ensure!(began.elapsed() < ELECTION_MAX, "nobody leads in place of {}", self.name);
+            ensure!(began.elapsed() < ELECTION_MAX, "nobody leads in place of {}", self.blow.name);
             sleep(Duration::from_millis(50)).await;
         }
     }
