@@ -15,6 +15,12 @@ const STEP_TIME_MAX: Duration = Duration::from_secs(3);
 const TRIES: u32 = 8;
 /// One router asks little at a time; the rest waits in the pool.
 const CONNECTIONS_MAX: usize = 8;
+/// A session that says nothing for so long is ended by the server, and its transaction with it: a router
+/// that hangs must not hold what others need to go on without it.
+const SILENCE_MAX: &str = "SET SESSION wait_timeout = 3";
+/// Unused connections are closed well before.
+const UNUSED_MAX: Duration = Duration::from_secs(1);
+const UNUSED_LOOK: Duration = Duration::from_millis(500);
 
 const UNKNOWN_DATABASE: u16 = 1049;
 const LOCK_WAIT_TIMEOUT: u16 = 1205;
@@ -83,11 +89,16 @@ impl Sessions {
             return Err(CatalogError::Refused("the catalog's url names no database".to_owned()));
         }
         within(make_database(&opts)).await?;
-        let limits = PoolConstraints::new(1, CONNECTIONS_MAX).expect("1 is not above the most");
-        let pool = PoolOpts::default().with_constraints(limits).with_reset_connection(false);
+        let limits = PoolConstraints::new(0, CONNECTIONS_MAX).expect("0 is not above the most");
+        let pool = PoolOpts::default()
+            .with_constraints(limits)
+            .with_reset_connection(false)
+            .with_inactive_connection_ttl(UNUSED_MAX)
+            .with_ttl_check_interval(UNUSED_LOOK);
         let opts = OptsBuilder::from_opts(opts).pool_opts(pool).client_found_rows(true).init(vec![
             "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED",
             "SET SESSION innodb_lock_wait_timeout = 2",
+            SILENCE_MAX,
             "SET SESSION sql_mode = 'STRICT_ALL_TABLES', time_zone = '+00:00'",
         ]);
         Ok(Sessions { pool: Pool::new(opts) })
@@ -158,4 +169,55 @@ async fn make_database(opts: &Opts) -> Result<(), Failure> {
     // A name cannot be bound.
     server.query_drop(format!("CREATE DATABASE IF NOT EXISTS `{name}`")).await?;
     Ok(server.disconnect().await?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tokio::time::Instant;
+
+    #[expect(clippy::disallowed_methods, reason = "tests are told where servers are")]
+    fn server(setting: &str) -> Option<String> {
+        let url = std::env::var(setting).ok().filter(|url| !url.is_empty());
+        let skips = std::env::var("SHARDLINE_TEST_SKIP_SERVICES").is_ok_and(|skips| skips == "1");
+        assert!(url.is_some() || skips, "{setting} names no server; start it with make services");
+        url
+    }
+
+    /// Who holds a row and says nothing any more, as a process that is stopped does.
+    async fn who_is_silent_loses_its_transaction(setting: &str) {
+        let Some(url) = server(setting) else { return };
+        let name = format!("shardline_test_{:016x}", rand::random::<u64>());
+        let sessions = Sessions::open(&format!("{url}/{name}")).await.expect("it opens");
+        let mut conn = sessions.connection().await.expect("a connection");
+        conn.query_drop("SET SESSION wait_timeout = 60").await.expect("it is patient");
+        conn.query_drop("CREATE TABLE held (id INT PRIMARY KEY)").await.expect("a table");
+        conn.query_drop("INSERT INTO held VALUES (1)").await.expect("a row");
+        let lock = "SELECT id FROM held WHERE id = 1 FOR UPDATE";
+        let mut silent =
+            sessions.pool.start_transaction(TxOpts::new()).await.expect("a transaction");
+        silent.query_drop(lock).await.expect("it is free");
+        let until = Instant::now() + Duration::from_secs(15);
+        let take = |mut tx: Tx| async move {
+            tx.query_drop(lock).await?;
+            Ok((tx, ()))
+        };
+        while let Err(error) = sessions.run(take).await {
+            assert!(Instant::now() < until, "the row is held: {error}");
+        }
+        assert!(silent.commit().await.is_err(), "it was ended");
+        conn.query_drop(format!("DROP DATABASE {name}")).await.expect("dropped");
+        drop(conn);
+        sessions.close().await;
+    }
+
+    #[tokio::test]
+    async fn who_is_silent_loses_its_transaction_on_mysql() {
+        who_is_silent_loses_its_transaction("SHARDLINE_TEST_MYSQL_URL").await;
+    }
+
+    #[tokio::test]
+    async fn who_is_silent_loses_its_transaction_on_mariadb() {
+        who_is_silent_loses_its_transaction("SHARDLINE_TEST_MARIADB_URL").await;
+    }
 }
