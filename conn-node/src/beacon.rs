@@ -6,6 +6,7 @@ use crate::cursors;
 use crate::hub::heads::{Told, head_frame};
 use crate::hub::{Repair, USER_PARTS};
 use crate::node::Node;
+use shardline_daemon::sabotage::is_planted;
 use shardline_domain::id::{ChatId, UserId};
 use shardline_wire::call::Answer;
 use shardline_wire::client::{self, server_frame::Frame};
@@ -66,6 +67,9 @@ impl Turns {
 
     /// None when the node stops.
     async fn next(&mut self, node: &Node) -> Option<impl Iterator<Item = usize> + use<>> {
+        if is_planted("no-beacon") {
+            std::future::pending::<()>().await;
+        }
         let stop = node.lifecycle.token();
         tokio::select! {
             () = stop.cancelled() => return None,

@@ -6,6 +6,7 @@
 use crate::connections::Stream;
 use crate::interest::Interest;
 use shardline_backends::presence::NodeId;
+use shardline_daemon::sabotage::is_planted;
 use shardline_domain::id::UserId;
 use shardline_wire::internal::{Event, EventKind};
 use std::collections::{BTreeSet, HashMap};
@@ -90,7 +91,7 @@ impl Streams {
         }
         let Some(located) = located else { return needs.fill(true) };
         for (needs, is_complete) in needs.iter_mut().zip(&self.is_complete) {
-            *needs |= !is_complete;
+            *needs |= !is_complete && !is_planted("presence-removes-a-delivery");
         }
         for node in users.filter_map(|user| located.get(&user)).flatten() {
             for stream in self.by_node.get(node.as_str()).into_iter().flatten() {

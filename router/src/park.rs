@@ -4,6 +4,7 @@
 #[cfg(test)]
 mod tests;
 
+use shardline_daemon::sabotage::is_planted;
 use shardline_domain::limits::{
     PARK_TIME_MAX, PARKED_BYTES_PER_ROUTER_MAX, PARKED_SENDS_PER_SLOT_MAX,
 };
@@ -179,7 +180,12 @@ impl<T> Gate<T> {
             return None;
         }
         let closed = self.closed.as_mut()?;
-        let Some((ticket, waiting)) = closed.waiting.pop_first() else {
+        let next = if is_planted("parked-writes-out-of-order") {
+            closed.waiting.pop_last()
+        } else {
+            closed.waiting.pop_first()
+        };
+        let Some((ticket, waiting)) = next else {
             self.open(map);
             return None;
         };

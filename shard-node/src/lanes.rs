@@ -34,6 +34,7 @@ use queue::{Job, Queue, Taken};
 use recent::Recent;
 use remembered::Remembered;
 use shardline_daemon::clock;
+use shardline_daemon::sabotage::is_planted;
 use shardline_domain::id::EntityId;
 use shardline_domain::limits::{BATCH_BYTES_MAX, BATCH_SENDS_MAX};
 use shardline_domain::slot::{Epoch, Partitions, Slot};
@@ -187,13 +188,16 @@ impl Lane {
             let needs = Needs::of(jobs, &self.recent, all_sends);
             let (mut staging, looked_up) =
                 load(needs, &self.memory, &self.recent, clock::now_ms()).await;
-            let verdicts = decide_all(&mut staging, &looked_up, jobs);
+            let mut verdicts = decide_all(&mut staging, &looked_up, jobs);
             let senders = self.memory.senders.take(self.position, self.fence.now());
             if staging.is_empty() && senders.is_empty() {
                 self.answer_from_memory(std::mem::take(jobs), verdicts).await;
                 return Outcome::Ended;
             }
             let sealed = staging.seal(self.position + 1, rand::random::<u64>() >> 1, &senders);
+            if is_planted("acknowledges-before-the-commit") {
+                self.answer(std::mem::take(jobs), std::mem::take(&mut verdicts));
+            }
             match self.commit(&sealed, jobs, stop).await {
                 Stored::Yes => {
                     let facts = self.publish(sealed, &senders);

@@ -20,6 +20,7 @@ use records::records;
 use shardline_backends::bus::{Bus, PublishError, Published};
 use shardline_daemon::backoff::Backoff;
 use shardline_daemon::clock::{self, Stopwatch};
+use shardline_daemon::sabotage::is_planted;
 use shardline_domain::slot::Partitions;
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -131,6 +132,9 @@ impl Relay {
                 match self.hand_over(commit) {
                     Ok(flight) => {
                         full = !flight.last;
+                        if is_planted("relayed-before-the-bus-has-it") {
+                            self.relayed.store(flight.position, Ordering::Release);
+                        }
                         flights.push_back(flight);
                     }
                     Err(reason) => {
@@ -160,6 +164,9 @@ impl Relay {
                         self.relayed.store(flight.position, Ordering::Release);
                         self.remembered.relayed(flight.position, clock::now_ms());
                     }
+                }
+                Some(Err(_)) if is_planted("relayed-past-a-hole") => {
+                    flights.pop_front();
                 }
                 Some(Err(reason)) => {
                     drain(flights).await;

@@ -12,6 +12,8 @@ mod mysql;
 #[cfg(feature = "sqlite")]
 #[path = "store/sqlite.rs"]
 mod sqlite;
+#[path = "store/teeth.rs"]
+mod teeth;
 #[cfg(feature = "mysql")]
 #[path = "store/wire.rs"]
 mod wire;

@@ -7,4 +7,5 @@ mod delivery;
 mod hello;
 mod requests;
 mod sends;
+mod teeth;
 mod world;

@@ -9,4 +9,5 @@ pub mod health;
 pub mod lifecycle;
 pub mod metrics;
 pub mod process;
+pub mod sabotage;
 pub mod telemetry;

@@ -8,3 +8,4 @@ mod names;
 mod parts;
 mod recall;
 mod streams;
+mod teeth;

@@ -2,6 +2,7 @@
 //! so that a page that comes late or twice does no harm.
 
 use crate::store::*;
+use shardline_daemon::sabotage::is_planted;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 /// Keys of the rows that parts bring, to look up what stands there. In order, each once.
@@ -92,6 +93,10 @@ pub(super) fn merge<'a>(
     }
     for (key, row) in messages {
         match standing.messages.get(&key) {
+            None if is_planted("moves-without-dedupe-keys") => {
+                let client_msg_id = (u128::from(key.0) << 64 | u128::from(key.1)).to_be_bytes();
+                writes.messages.push(MessageRow { client_msg_id, ..row.clone() });
+            }
             None => writes.messages.push(row.clone()),
             Some(changed_ver) if *changed_ver < row.changed_ver => {
                 writes.changed_messages.push(row.clone());

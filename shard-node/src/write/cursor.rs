@@ -1,6 +1,7 @@
 //! Read cursors: merged by maximum, at most the head.
 
 use crate::lanes::staging::Staging;
+use shardline_daemon::sabotage::is_planted;
 use shardline_domain::cursor::merge;
 use shardline_wire::internal::CursorMark;
 
@@ -21,6 +22,10 @@ fn merge_mark(staging: &mut Staging, mark: &CursorMark) -> Option<CursorMark> {
     };
     let known = chat.read_seq(member).max(staging.cursor(mark.chat, mark.user));
     let seq = merge(known, mark.seq, chat.head.seq);
+    if is_planted("the-last-cursor-wins") {
+        staging.put_cursor(mark.chat, mark.user, mark.seq);
+        return Some(*mark);
+    }
     if known < seq {
         staging.put_cursor(mark.chat, mark.user, seq);
     }

@@ -1,23 +1,37 @@
-//! The bus in memory, but it can be away.
+//! The bus in memory, but it can be away, or take records and never say so.
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use parking_lot::Mutex;
 use shardline_backends::bus::memory::MemoryBus;
-use shardline_backends::bus::{Bus, Consumer, Published, TopicError};
+use shardline_backends::bus::{Bus, Consumer, PublishError, Published, TopicError};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use tokio::sync::oneshot;
 
 pub(crate) struct TestBus {
     bus: MemoryBus,
     /// Without a topic: every record fails.
     nowhere: MemoryBus,
     pub(crate) away: AtomicBool,
+    /// Records go nowhere, and nobody is told.
+    pub(crate) silent: AtomicBool,
+    untold: Mutex<Vec<oneshot::Sender<Result<(), PublishError>>>>,
 }
 
 impl TestBus {
     pub(crate) fn new() -> Arc<TestBus> {
         let (bus, nowhere) = (MemoryBus::new(), MemoryBus::new());
-        Arc::new(TestBus { bus, nowhere, away: AtomicBool::new(false) })
+        let (away, silent) = (AtomicBool::new(false), AtomicBool::new(false));
+        Arc::new(TestBus { bus, nowhere, away, silent, untold: Mutex::default() })
+    }
+}
+
+impl TestBus {
+    /// It speaks again, and says that it has nothing of what it took.
+    pub(crate) fn lose_what_it_took(&self) {
+        self.silent.store(false, Ordering::SeqCst);
+        self.untold.lock().clear();
     }
 }
 
@@ -28,6 +42,11 @@ impl Bus for TestBus {
     }
 
     fn publish(&self, partition: u32, payload: Bytes) -> Published {
+        if self.silent.load(Ordering::SeqCst) {
+            let (tell, published) = Published::awaited();
+            self.untold.lock().push(tell);
+            return published;
+        }
         let bus = if self.away.load(Ordering::SeqCst) { &self.nowhere } else { &self.bus };
         bus.publish(partition, payload)
     }

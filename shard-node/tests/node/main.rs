@@ -13,4 +13,5 @@ mod restored;
 mod resume;
 mod sends;
 mod slots;
+mod teeth;
 mod users;

