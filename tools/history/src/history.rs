@@ -1,10 +1,16 @@
-//! One or several recordings, arranged for the judge: sends with their outcomes, chats as they were in
-//! the end, and what each receiver saw in its order.
+//! One or several recordings, arranged for the judge: sends with their outcomes, other calls with
+//! their answers, chats as they were in the end, and what each receiver saw in its order.
+
+mod calls;
 
 use crate::reader::{ReadError, Reader};
 use crate::record::{Line, MsgId, Record, SeenMessage};
+pub use calls::{Answered, Change, Ended, Mark, Membership, Read};
+use calls::{CallKey, Calls, Place};
+use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, HashMap};
 use std::io::BufRead;
+use std::sync::Arc;
 
 #[derive(Default, Debug)]
 pub struct History {
@@ -16,8 +22,12 @@ pub struct History {
     pub views: Vec<View>,
     /// Why the recordings do not tell everything; nothing can be proved from them then.
     pub holes: Vec<String>,
+    /// Records that were read.
+    pub records: u64,
     send_index: HashMap<SendKey, usize>,
     view_index: HashMap<(usize, u32, u64), usize>,
+    call_index: HashMap<CallKey, Place>,
+    logs: HashMap<String, Arc<str>>,
 }
 
 /// What tells one message from all others.
@@ -44,24 +54,34 @@ pub struct Send {
     pub body: String,
     /// The first time it went out.
     pub invoked: At,
+    /// How often it went out.
+    pub attempts: u32,
+    /// How many of these ended without having stored it, for sure.
+    pub in_vain: u32,
     pub acks: Vec<Acked>,
     pub refused: Option<(At, String)>,
     /// The sender stopped waiting; whether it may be stored.
     pub given_up: Option<(At, bool)>,
 }
 
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Acked {
     pub at: At,
     pub seq: u64,
     pub ver: u64,
     pub duplicate: bool,
+    /// Empty: not known.
+    pub log: Arc<str>,
 }
 
 #[derive(Default, Debug)]
 pub struct Chat {
     pub base: Option<Position>,
     pub last: Option<Last>,
+    /// Indexes into the history's.
+    pub sends: Vec<usize>,
+    pub views: Vec<usize>,
+    pub calls: Calls,
 }
 
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -91,10 +111,10 @@ pub struct View {
 
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Step {
-    Follows { log: String, ver: u64 },
-    Saw { ver: u64, kind: String, message: Option<SeenMessage> },
+    Follows { log: Arc<str>, ver: u64 },
+    Saw { log: Arc<str>, ver: u64, kind: String, message: Option<SeenMessage> },
     Resumed { to_ver: u64 },
-    Resynced { log: String, to_ver: u64 },
+    Resynced { log: Arc<str>, to_ver: u64 },
     Leaves,
 }
 
@@ -103,11 +123,37 @@ impl Chat {
     pub fn base(&self) -> (u64, u64) {
         self.base.as_ref().map_or((0, 0), |base| (base.seq, base.ver))
     }
+
+    /// The log something was recorded with; if that is not known, the one the chat had at first.
+    pub fn log<'a>(&'a self, recorded: &'a str) -> &'a str {
+        if !recorded.is_empty() {
+            return recorded;
+        }
+        let last = || self.last.as_ref().map(|last| &last.head);
+        self.base.as_ref().or_else(last).map_or("", |position| position.log.as_str())
+    }
+
+    /// Whether it is of the log that the chat has in the end.
+    pub fn is_of_last_log(&self, recorded: &str) -> bool {
+        self.last.as_ref().is_some_and(|last| self.log(recorded) == last.head.log)
+    }
+}
+
+impl At {
+    /// By the one clock of a recording; two recordings cannot be compared.
+    pub fn is_before(&self, other: &At) -> bool {
+        self.recording == other.recording && self.line < other.line
+    }
 }
 
 impl Send {
     pub fn first_ack(&self) -> Option<&Acked> {
         self.acks.iter().min_by_key(|ack| ack.at)
+    }
+
+    /// Every time it went out, it was answered that it is not stored.
+    pub fn is_surely_absent(&self) -> bool {
+        self.acks.is_empty() && self.in_vain == self.attempts
     }
 }
 
@@ -120,6 +166,7 @@ impl History {
         for line in reader {
             let (line, Line { t, record }) = line?;
             whole = record == Record::End;
+            self.records += 1;
             self.add(At { recording, line, t }, record);
         }
         if !whole {
@@ -130,6 +177,11 @@ impl History {
 
     pub fn send(&self, key: &SendKey) -> Option<&Send> {
         self.send_index.get(key).map(|index| &self.sends[*index])
+    }
+
+    /// How many calls other than sends.
+    pub fn calls(&self) -> usize {
+        self.chats.values().map(|chat| chat.calls.len()).sum()
     }
 
     /// For people: where something stands.
@@ -145,46 +197,38 @@ impl History {
                 self.chat(chat).base = Some(Position { log, seq, ver });
             }
             Record::Send { client, user, chat, id, body } => {
-                let key = SendKey { chat, user, id };
-                let index = self.sends.len();
-                if let std::collections::hash_map::Entry::Vacant(entry) = self.send_index.entry(key)
-                {
-                    entry.insert(index);
-                    self.sends.push(Send {
-                        key,
-                        client,
-                        body,
-                        invoked: at,
-                        acks: Vec::new(),
-                        refused: None,
-                        given_up: None,
-                    });
-                }
+                self.went_out(at, client, SendKey { chat, user, id }, body);
             }
-            Record::Acked { user, chat, id, seq, ver, duplicate, .. } => {
-                let acked = Acked { at, seq, ver, duplicate };
+            Record::Acked { user, chat, id, seq, ver, duplicate, log, .. } => {
+                let log = self.log(log);
+                let acked = Acked { at, seq, ver, duplicate, log };
                 self.outcome(at, SendKey { chat, user, id }, |send| send.acks.push(acked));
             }
             Record::Refused { user, chat, id, code, .. } => {
                 self.outcome(at, SendKey { chat, user, id }, |send| {
-                    send.refused = Some((at, code))
+                    send.in_vain += u32::from(says_not_stored(&code));
+                    send.refused = Some((at, code));
                 });
             }
             Record::GaveUp { user, chat, id, maybe_stored, .. } => {
                 self.outcome(at, SendKey { chat, user, id }, |send| {
+                    send.in_vain += u32::from(!maybe_stored);
                     send.given_up = Some((at, maybe_stored));
                 });
             }
             Record::Follows { client, chat, log, ver } => {
+                let log = self.log(log);
                 self.step(at, client, chat, Step::Follows { log, ver });
             }
-            Record::Saw { client, chat, ver, kind, message } => {
-                self.step(at, client, chat, Step::Saw { ver, kind, message });
+            Record::Saw { client, chat, log, ver, kind, message } => {
+                let log = self.log(log);
+                self.step(at, client, chat, Step::Saw { log, ver, kind, message });
             }
             Record::Resumed { client, chat, to_ver } => {
                 self.step(at, client, chat, Step::Resumed { to_ver });
             }
             Record::Resynced { client, chat, log, to_ver } => {
+                let log = self.log(log);
                 self.step(at, client, chat, Step::Resynced { log, to_ver });
             }
             Record::Leaves { client, chat } => self.step(at, client, chat, Step::Leaves),
@@ -201,13 +245,40 @@ impl History {
                 Some(last) => last.changes.push((at, ver, kind)),
                 None => self.hole(at, "a change before the final state"),
             },
-            // For later invariants.
-            Record::Read { .. } | Record::Cursor { .. } | Record::End => {}
+            Record::End => {}
+            call => self.add_call(at, call),
         }
     }
 
     fn chat(&mut self, chat: u64) -> &mut Chat {
         self.chats.entry(chat).or_default()
+    }
+
+    /// One copy of each log's name.
+    fn log(&mut self, log: String) -> Arc<str> {
+        self.logs.entry(log).or_insert_with_key(|log| Arc::from(log.as_str())).clone()
+    }
+
+    fn went_out(&mut self, at: At, client: u32, key: SendKey, body: String) {
+        match self.send_index.entry(key) {
+            Entry::Occupied(known) => self.sends[*known.get()].attempts += 1,
+            Entry::Vacant(entry) => {
+                let index = self.sends.len();
+                entry.insert(index);
+                self.sends.push(Send {
+                    key,
+                    client,
+                    body,
+                    invoked: at,
+                    attempts: 1,
+                    in_vain: 0,
+                    acks: Vec::new(),
+                    refused: None,
+                    given_up: None,
+                });
+                self.chat(key.chat).sends.push(index);
+            }
+        }
     }
 
     fn outcome(&mut self, at: At, key: SendKey, set: impl FnOnce(&mut Send)) {
@@ -218,11 +289,16 @@ impl History {
     }
 
     fn step(&mut self, at: At, client: u32, chat: u64, step: Step) {
-        let key = (at.recording, client, chat);
-        let index = *self.view_index.entry(key).or_insert_with(|| {
-            self.views.push(View { recording: at.recording, client, chat, steps: Vec::new() });
-            self.views.len() - 1
-        });
+        let index = match self.view_index.entry((at.recording, client, chat)) {
+            Entry::Occupied(known) => *known.get(),
+            Entry::Vacant(entry) => {
+                let index = self.views.len();
+                entry.insert(index);
+                self.views.push(View { recording: at.recording, client, chat, steps: Vec::new() });
+                self.chats.entry(chat).or_default().views.push(index);
+                index
+            }
+        };
         self.views[index].steps.push((at, step));
     }
 
@@ -230,4 +306,10 @@ impl History {
         let place = self.place(at);
         self.holes.push(format!("{place}: {what}"));
     }
+}
+
+/// A refusal with one of these codes leaves open whether an attempt stored it: the first because an
+/// earlier attempt did, with another body.
+fn says_not_stored(code: &str) -> bool {
+    !matches!(code, "conflict" | "internal" | "unknown")
 }

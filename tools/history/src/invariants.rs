@@ -5,8 +5,20 @@ mod i02_nothing_invented;
 mod i03_dense;
 mod i04_real_time;
 mod i05_sender_order;
+mod i06_never_other;
+mod i08_refused_is_absent;
 mod i09_same_answer;
+mod i10_slices;
+mod i11_no_read_goes_back;
+mod i12_changes;
+mod i13_members_only;
 mod i14_delivered;
+mod i15_caught_up;
+mod i19_cursors;
+mod i20_unread;
+
+mod highest;
+mod sight;
 
 use crate::history::{History, Last};
 use crate::record::SeenMessage;
@@ -20,18 +32,24 @@ pub fn check(history: &History) -> Verdict {
         i03_dense::check(history),
         i04_real_time::check(history),
         i05_sender_order::check(history),
+        i06_never_other::check(history),
+        i08_refused_is_absent::check(history),
         i09_same_answer::check(history),
+        i10_slices::check(history),
+        i11_no_read_goes_back::check(history),
+        i12_changes::check(history),
+        i13_members_only::check(history),
         i14_delivered::check(history),
+        i15_caught_up::check(history),
+        i19_cursors::check(history),
+        i20_unread::check(history),
     ];
     let mut holes = history.holes.clone();
-    let unjudged = |chat: &u64| history.chats.get(chat).is_none_or(|chat| chat.last.is_none());
-    let mut chats: Vec<u64> = history.sends.iter().map(|send| send.key.chat).collect();
-    chats.extend(history.views.iter().map(|view| view.chat));
-    chats.sort_unstable();
-    chats.dedup();
-    let without = chats.iter().filter(|chat| unjudged(chat)).count();
+    let used =
+        history.chats.values().filter(|chat| !chat.sends.is_empty() || !chat.views.is_empty());
+    let without = used.clone().filter(|chat| chat.last.is_none()).count();
     if 0 < without {
-        holes.push(format!("{without} of {} chats have no final state", chats.len()));
+        holes.push(format!("{without} of {} chats have no final state", used.count()));
     }
     Verdict { findings, holes }
 }

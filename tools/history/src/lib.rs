@@ -13,6 +13,6 @@ mod writer;
 
 pub use history::History;
 pub use reader::{ReadError, Reader};
-pub use record::{Header, Line, MsgId, Record, SeenMessage};
+pub use record::{Bounds, Header, Item, Line, MsgId, Page, Record, SeenMessage};
 pub use verdict::{Finding, Verdict};
 pub use writer::Writer;

@@ -1,6 +1,6 @@
 //! Reads a recording back, line by line.
 
-use crate::record::{Header, Line, VERSION};
+use crate::record::{Header, Line, OLDEST_VERSION, VERSION};
 use std::fs::File;
 use std::io::{self, BufRead, BufReader};
 use std::path::Path;
@@ -12,7 +12,7 @@ pub enum ReadError {
     Io(#[from] io::Error),
     #[error("line {line}: {why}")]
     Line { line: u64, why: String },
-    #[error("version {0} of the format is not known, only {VERSION}")]
+    #[error("version {0} of the format is not known, only {OLDEST_VERSION} to {VERSION}")]
     Version(u32),
     #[error("the file is empty")]
     Empty,
@@ -40,7 +40,7 @@ impl<R: BufRead> Reader<R> {
         }
         let header: Header = serde_json::from_str(&first)
             .map_err(|e| ReadError::Line { line: 1, why: e.to_string() })?;
-        if header.shardline_history != VERSION {
+        if !(OLDEST_VERSION..=VERSION).contains(&header.shardline_history) {
             return Err(ReadError::Version(header.shardline_history));
         }
         Ok(Reader { lines, header, number: 1 })

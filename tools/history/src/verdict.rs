@@ -63,6 +63,7 @@ impl fmt::Display for Verdict {
         for finding in &self.findings {
             let Finding { invariant, claim, checked, violations, smallest } = finding;
             match smallest {
+                None if *checked == 0 => writeln!(f, "untried   {invariant:<4} {claim}")?,
                 None => writeln!(f, "ok        {invariant:<4} {claim} ({checked} checked)")?,
                 Some(example) => {
                     writeln!(f, "VIOLATED  {invariant:<4} {claim}")?;

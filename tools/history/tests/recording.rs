@@ -55,7 +55,17 @@ fn the_checker_says_right_wrong_or_not_known_by_its_exit_code() {
         writer.record(Record::Send { client: 1, user: sender, chat, id, body: body.clone() });
         let (seq, ver) = (1, 1);
         let duplicate = false;
-        writer.record(Record::Acked { client: 1, user: sender, chat, id, seq, ver, duplicate });
+        let log = "9".to_owned();
+        writer.record(Record::Acked {
+            client: 1,
+            user: sender,
+            chat,
+            id,
+            seq,
+            ver,
+            duplicate,
+            log,
+        });
         if whole {
             let head = if lost { 0 } else { 1 };
             let log = "9".to_owned();
@@ -92,4 +102,66 @@ fn a_line_cut_off_by_a_kill_is_left_out_and_named_as_a_hole() {
     history.read("cut", reader).expect("read");
     assert_eq!(history.sends.len(), 1);
     assert!(!invariants::check(&history).holds());
+}
+
+/// As text, judged.
+fn judged(text: &str) -> (History, shardline_history::Verdict) {
+    let mut history = History::default();
+    history.read("text", Reader::new(text.as_bytes()).expect("a header")).expect("read");
+    let verdict = invariants::check(&history);
+    (history, verdict)
+}
+
+#[test]
+fn a_recording_of_the_first_version_is_still_read() {
+    let (id, header) =
+        ("0".repeat(31) + "1", r#"{"shardline_history":1,"process":"load","began_at_ms":0}"#);
+    let lines = [
+        r#"{"t":0,"is":"base","chat":"7","log":"9","seq":0,"ver":2}"#.to_owned(),
+        r#"{"t":1,"is":"follows","client":2,"chat":"7","log":"9","ver":2}"#.to_owned(),
+        format!(
+            r#"{{"t":2,"is":"send","client":1,"user":"5","chat":"7","id":"{id}","body":"hi"}}"#
+        ),
+        format!(
+            r#"{{"t":3,"is":"acked","client":1,"user":"5","chat":"7","id":"{id}","seq":1,"ver":3,"duplicate":false}}"#
+        ),
+        format!(
+            r#"{{"t":4,"is":"saw","client":2,"chat":"7","ver":3,"kind":"message","message":{{"seq":1,"ver":3,"changed_ver":3,"sender":"5","id":"{id}","body":"hi"}}}}"#
+        ),
+        r#"{"t":5,"is":"final","chat":"7","log":"9","head_seq":1,"head_ver":3}"#.to_owned(),
+        format!(
+            r#"{{"t":6,"is":"stored","chat":"7","message":{{"seq":1,"ver":3,"changed_ver":3,"sender":"5","id":"{id}","body":"hi"}}}}"#
+        ),
+        r#"{"t":7,"is":"end"}"#.to_owned(),
+    ];
+    let text = format!("{header}\n{}\n", lines.join("\n"));
+    let (history, verdict) = judged(&text);
+    assert_eq!((history.sends.len(), history.records), (1, 8));
+    assert!(verdict.holds(), "{verdict}");
+    // What nothing is known of was not tried, and the same without the log is the same.
+    let tried = |name: &str| {
+        let of = verdict.findings.iter().find(|finding| finding.invariant == name);
+        of.map(|finding| finding.checked)
+    };
+    assert_eq!((tried("I6"), tried("I10"), tried("I19")), (Some(3), Some(0), Some(0)));
+    let newer = text.replace(r#"history":1"#, r#"history":3"#);
+    let refused = Reader::new(newer.as_bytes()).err().expect("not readable").to_string();
+    assert_eq!(refused, "version 3 of the format is not known, only 1 to 2");
+}
+
+#[test]
+fn an_answer_without_its_call_is_a_hole() {
+    let header = r#"{"shardline_history":2,"process":"load","began_at_ms":0}"#;
+    let call =
+        |name: &str, more: &str| format!(r#"{{"t":0,"is":"{name}","client":1,"call":1{more}}}"#);
+    let marking = call("marking", r#","user":"5","chat":"7","seq":3"#);
+    let marked = call("marked", r#","read_seq":3"#);
+    let whole =
+        |lines: &[&str]| format!("{header}\n{}\n{}\n", lines.join("\n"), r#"{"t":0,"is":"end"}"#);
+    assert!(judged(&whole(&[&marking, &marked])).1.holds());
+    let changed = call("change_acked", r#","ver":3"#);
+    for lines in [&[marked.as_str()][..], &[&marking, &changed], &[&marking, &marking]] {
+        let (_, verdict) = judged(&whole(lines));
+        assert_eq!(verdict.holes.len(), 1, "{verdict}");
+    }
 }

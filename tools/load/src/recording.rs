@@ -68,6 +68,7 @@ pub fn outcome(
             seq: ack.seq.unwrap_or(0),
             ver: ack.ver.unwrap_or(0),
             duplicate: ack.duplicate.unwrap_or(false),
+            log: ack.log.clone().unwrap_or_default(),
         },
         Err(SendError::Refused(refused)) => {
             Record::Refused { client, user, chat, id, code: refused.code.clone() }
@@ -82,10 +83,10 @@ pub fn outcome(
 pub fn seen(writer: &Writer, client: u32, seen: &Seen) {
     match seen {
         Seen::Event(event) => {
-            let Event { chat, ver, kind, message, .. } = &**event;
+            let Event { chat, ver, log, kind, message, .. } = &**event;
             let message = message.as_ref().map(seen_message);
-            let (chat, ver, kind) = (*chat, *ver, kind.clone());
-            writer.record(Record::Saw { client, chat, ver, kind, message });
+            let (chat, log, ver, kind) = (*chat, log.clone(), *ver, kind.clone());
+            writer.record(Record::Saw { client, chat, log, ver, kind, message });
         }
         Seen::Opened { chat, log, ver } => {
             let (chat, log, ver) = (*chat, log.clone(), *ver);

@@ -30,8 +30,8 @@ fn sent(t_ms: u64, slot: u64, id: u128) -> Line {
 }
 
 fn acked(t_ms: u64, id: u128) -> Line {
-    let (id, seq, ver) = (MsgId(id), 1, 1);
-    let record = Record::Acked { client: 0, user: 1, chat: 9, id, seq, ver, duplicate: false };
+    let (id, seq, ver, log) = (MsgId(id), 1, 1, String::new());
+    let record = Record::Acked { client: 0, user: 1, chat: 9, id, seq, ver, duplicate: false, log };
     Line { t: 1000 * t_ms, record }
 }
 
