@@ -3,6 +3,7 @@
 
 mod calls;
 
+use crate::index::Index;
 use crate::reader::{ReadError, Reader};
 use crate::record::{Line, MsgId, Record, SeenMessage};
 pub use calls::{Answered, Change, Ended, Mark, Membership, Read};
@@ -24,9 +25,9 @@ pub struct History {
     pub holes: Vec<String>,
     /// Records that were read.
     pub records: u64,
-    send_index: HashMap<SendKey, usize>,
-    view_index: HashMap<(usize, u32, u64), usize>,
-    call_index: HashMap<CallKey, Place>,
+    send_index: Index<SendKey, usize>,
+    view_index: Index<(usize, u32, u64), usize>,
+    call_index: Index<CallKey, Place>,
     logs: HashMap<String, Arc<str>>,
 }
 

@@ -5,6 +5,7 @@
 //! or several recordings by chat, sender and receiver; [`invariants`] holds one file per claim.
 
 pub mod history;
+mod index;
 pub mod invariants;
 mod reader;
 mod record;

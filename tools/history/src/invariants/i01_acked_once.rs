@@ -2,14 +2,14 @@
 
 use super::{describe, is_original, judged};
 use crate::history::{At, History, SendKey};
+use crate::index::Index;
 use crate::record::SeenMessage;
 use crate::verdict::Finding;
-use std::collections::HashMap;
 
 pub(crate) fn check(history: &History) -> Finding {
     let mut finding =
         Finding::new("I1", "an acknowledged message is stored once, with the seq acknowledged");
-    let mut stored: HashMap<SendKey, Vec<&(At, SeenMessage)>> = HashMap::new();
+    let mut stored: Index<SendKey, Vec<&(At, SeenMessage)>> = Index::default();
     for (chat, state) in &history.chats {
         let Some(last) = &state.last else { continue };
         for entry in judged(last, state.base().0) {

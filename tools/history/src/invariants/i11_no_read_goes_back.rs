@@ -3,6 +3,7 @@
 //! is promised to a read without `min_ver`, nor about what is above it.
 
 use crate::history::{At, Chat, History, Read, Step};
+use crate::index::Index;
 use crate::record::{Page, SeenMessage};
 use crate::verdict::Finding;
 use std::collections::HashMap;
@@ -10,7 +11,7 @@ use std::collections::HashMap;
 pub(crate) fn check(history: &History) -> Finding {
     let mut finding = Finding::new("I11", "a read shows what its client knew, and never less");
     for (number, chat) in &history.chats {
-        let mut readers: HashMap<(usize, u32), Vec<&Read>> = HashMap::new();
+        let mut readers: Index<(usize, u32), Vec<&Read>> = Index::default();
         for read in &chat.calls.reads {
             if read.page.is_some() && read.bounds.min_ver.is_some() {
                 readers.entry((read.asked.recording, read.client)).or_default().push(read);
@@ -54,15 +55,15 @@ struct Knowledge {
     ver: Option<Known>,
     /// (the highest birth ver, its seq)
     seq: Option<(u64, Known)>,
-    messages: HashMap<u64, Known>,
+    messages: Index<u64, Known>,
 }
 
 fn learned<'a>(
     history: &'a History,
     chat: &'a Chat,
     reads: impl Fn((usize, u32)) -> bool,
-) -> HashMap<(usize, u32), Vec<Lesson<'a>>> {
-    let mut learned: HashMap<(usize, u32), Vec<Lesson<'a>>> = HashMap::new();
+) -> Index<(usize, u32), Vec<Lesson<'a>>> {
+    let mut learned: Index<(usize, u32), Vec<Lesson<'a>>> = Index::default();
     let mut learn = |at: At, client: u32, lesson: Lesson<'a>| {
         if reads((at.recording, client)) {
             learned.entry((at.recording, client)).or_default().push(lesson);
