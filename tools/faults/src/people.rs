@@ -1,18 +1,23 @@
 //! People who talk while faults happen, and what each of them saw, recorded.
 //!
 //! They stay connected from cell to cell. An [`Act`] is one cell's talk: some chats in the slots that
-//! move, some elsewhere, a recording of its own. Both people of a chat send, in bursts, and follow it.
+//! move, some elsewhere, a recording of its own. Both people of a chat send, in bursts, and follow it;
+//! meanwhile they do what else people do ([`deeds`]).
+
+mod deeds;
+mod sender;
 
 use anyhow::{Context, Result, anyhow, ensure};
+use deeds::{Deeds, Own};
 use futures::future::try_join_all;
 use parking_lot::Mutex;
-use shardline_client::frames::{Body, Send};
+use sender::Sender;
 use shardline_client::{Client, Encoding, Http, Options, Seen, Timing};
 use shardline_domain::id::{ChatId, EntityId, UserId};
 use shardline_domain::slot::Slot;
-use shardline_history::{History, Reader, Record, Verdict, Writer, invariants};
+use shardline_history::{Bounds, History, Reader, Verdict, Writer, invariants};
 use shardline_load::accounts::{self, patiently};
-use shardline_load::recording;
+use shardline_load::recording::{self, Caller};
 use std::collections::{BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -20,7 +25,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tokio::sync::mpsc::Receiver;
 use tokio::task::JoinSet;
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{Instant, sleep};
 
 /// Whatever a fault does, a send is repeated for this long.
 const SEND_TIME_MAX: Duration = Duration::from_secs(90);
@@ -29,10 +34,6 @@ const SETTLE_MAX: Duration = Duration::from_secs(75);
 /// Between bursts of one person in one chat.
 const BREATH: Duration = Duration::from_millis(600);
 const LOOK: Duration = Duration::from_millis(30);
-/// Messages in flight of one person in one chat.
-const BURST: usize = 2;
-/// One of so many messages is sent once more with its id.
-const REPEATS: u32 = 10;
 const OPEN_TRIES: u32 = 20;
 
 pub(crate) struct People {
@@ -51,8 +52,8 @@ struct Person {
 struct Sight {
     writer: Writer,
     chats: BTreeSet<u64>,
-    /// The highest seq that (person, chat) saw.
-    seen: HashMap<(u32, u64), u64>,
+    /// The highest seq and ver that (person, chat) saw.
+    seen: HashMap<(u32, u64), (u64, u64)>,
 }
 
 /// A chat of an act: who its two people are, by index.
@@ -80,14 +81,23 @@ pub(crate) struct Played {
 struct Tally {
     failed: u64,
     longest: [Duration; 2],
-    /// The highest seq acknowledged, by chat.
+    /// The highest ver acknowledged, by chat.
     heads: HashMap<u64, u64>,
     /// When the newest send was begun that was acknowledged where slots move.
     newest: Option<Instant>,
 }
 
+impl Tally {
+    fn acknowledged(&mut self, chat: u64, ver: u64) {
+        let head = self.heads.entry(chat).or_default();
+        *head = ver.max(*head);
+    }
+}
+
 pub(crate) struct Act {
     talks: Vec<Talk>,
+    /// By person, whoever talks.
+    callers: HashMap<usize, Caller>,
     writer: Writer,
     recording: PathBuf,
     stop: Arc<AtomicBool>,
@@ -172,6 +182,7 @@ impl People {
         }
         let mut act = Act {
             talks,
+            callers: HashMap::new(),
             writer,
             recording: recording.to_owned(),
             stop: Arc::default(),
@@ -180,19 +191,32 @@ impl People {
         };
         for talk in act.talks.clone() {
             for index in talk.two {
-                let person = &self.people[index];
-                let sender = Sender {
-                    number: person.number,
-                    client: person.client.clone(),
-                    talk,
-                    writer: act.writer.clone(),
-                    stop: act.stop.clone(),
-                    tally: act.tally.clone(),
-                };
-                act.senders.spawn(sender.run());
+                self.busy(&mut act, talk, index);
             }
         }
         Ok(act)
+    }
+
+    /// One of a chat's two people sends, and does what else people do.
+    fn busy(&self, act: &mut Act, talk: Talk, index: usize) {
+        let person = &self.people[index];
+        let writer = act.writer.clone();
+        let new = || Caller::new(writer, person.client.clone(), person.number);
+        let caller = act.callers.entry(index).or_insert_with(new).clone();
+        let own = Arc::<Mutex<Own>>::default();
+        let sender = Sender {
+            number: person.number,
+            client: person.client.clone(),
+            talk,
+            writer: act.writer.clone(),
+            stop: act.stop.clone(),
+            tally: act.tally.clone(),
+            own: own.clone(),
+        };
+        let (http, stop, shared) = (self.http.clone(), act.stop.clone(), self.shared.clone());
+        let deeds = Deeds { caller, http, talk, stop, own, tally: act.tally.clone(), shared };
+        act.senders.spawn(sender.run());
+        act.senders.spawn(deeds.run());
     }
 
     async fn talk(&self, two: [usize; 2], moves: bool) -> Result<Talk> {
@@ -229,15 +253,18 @@ impl People {
     pub(crate) async fn end(&self, mut act: Act) -> Result<Played> {
         act.stop.store(true, Ordering::Relaxed);
         while act.senders.join_next().await.is_some() {}
-        let heads = act.tally.lock().heads.clone();
+        let mut heads = Vec::new();
+        for talk in &act.talks {
+            heads.push(self.head_ver(&act, talk).await.context("a head")?);
+        }
         let until = Instant::now() + SETTLE_MAX;
         while !self.saw_all(&act.talks, &heads) && Instant::now() < until {
             sleep(LOOK).await;
         }
-        for talk in &act.talks {
-            let reader = &self.people[talk.two[1]].client;
-            let reading = recording::final_state(&act.writer, reader, talk.chat, talk.base_seq, 0);
-            reading.await.context("the final history")?;
+        for (talk, head_ver) in act.talks.iter().zip(heads) {
+            let callers = self.callers(&act, talk)?;
+            let ending = deeds::record_end(&callers, &self.http, talk, head_ver);
+            ending.await.context("the final state")?;
         }
         *self.shared.lock() = None;
         act.writer.finish().context("the recording is not whole")?;
@@ -256,14 +283,27 @@ impl People {
         })
     }
 
-    fn saw_all(&self, talks: &[Talk], heads: &HashMap<u64, u64>) -> bool {
+    fn callers(&self, act: &Act, talk: &Talk) -> Result<[Caller; 2]> {
+        let [one, other] = talk.two.map(|index| act.callers.get(&index).cloned());
+        Ok([one.context("somebody talked")?, other.context("somebody talked")?])
+    }
+
+    /// Where the chat has come to, now that nobody does anything more.
+    async fn head_ver(&self, act: &Act, talk: &Talk) -> Result<u64> {
+        let [caller, _] = self.callers(act, talk)?;
+        let min_ver = act.tally.lock().heads.get(&talk.chat).copied();
+        let bounds = Bounds { limit: Some(1), min_ver, ..Bounds::default() };
+        let page = caller.page(talk.chat, bounds).await;
+        Ok(page.map_err(|e| anyhow!("history of {}: {e}", talk.chat))?.head_ver)
+    }
+
+    fn saw_all(&self, talks: &[Talk], heads: &[u64]) -> bool {
         let shared = self.shared.lock();
         let Some(sight) = shared.as_ref() else { return true };
-        talks.iter().all(|talk| {
-            let head = heads.get(&talk.chat).copied().unwrap_or(0);
+        talks.iter().zip(heads).all(|(talk, head_ver)| {
             talk.two.iter().all(|index| {
                 let key = (self.people[*index].number, talk.chat);
-                head <= sight.seen.get(&key).copied().unwrap_or(0)
+                sight.seen.get(&key).is_some_and(|(_, ver)| head_ver <= ver)
             })
         })
     }
@@ -287,13 +327,15 @@ async fn watch(number: u32, mut seen: Receiver<Seen>, shared: Arc<Mutex<Option<S
     while let Some(one) = seen.recv().await {
         let mut shared = shared.lock();
         let Some(sight) = shared.as_mut() else { continue };
-        let (chat, seq) = match &one {
+        let (chat, seq, ver) = match &one {
             Seen::Event(event) => {
-                (event.chat, event.message.as_ref().map_or(0, |message| message.seq))
+                let seq = event.message.as_ref().map_or(0, |message| message.seq);
+                (event.chat, seq, event.ver)
             }
-            Seen::Opened { chat, .. } | Seen::Resumed { chat, .. } => (*chat, 0),
+            Seen::Opened { chat, ver, .. } => (*chat, 0, *ver),
+            Seen::Resumed { chat, .. } => (*chat, 0, 0),
             Seen::Resynced(page) => match &page.chat {
-                Some(item) => (item.chat, item.head_seq),
+                Some(item) => (item.chat, item.head_seq, page.to_ver),
                 None => continue,
             },
             _ => continue,
@@ -303,91 +345,6 @@ async fn watch(number: u32, mut seen: Receiver<Seen>, shared: Arc<Mutex<Option<S
         }
         recording::seen(&sight.writer, number, &one);
         let highest = sight.seen.entry((number, chat)).or_default();
-        *highest = seq.max(*highest);
-    }
-}
-
-struct Sender {
-    number: u32,
-    client: Client,
-    talk: Talk,
-    writer: Writer,
-    stop: Arc<AtomicBool>,
-    tally: Arc<Mutex<Tally>>,
-}
-
-impl Sender {
-    /// Bursts until told to stop; ends when all is answered.
-    async fn run(self) {
-        let mut count = 0_u32;
-        while !self.stop.load(Ordering::Relaxed) {
-            let mut burst = Vec::new();
-            for _ in 0..BURST {
-                count += 1;
-                let send = Send {
-                    chat: self.talk.chat,
-                    client_msg_id: rand::random::<u128>().to_be_bytes().to_vec(),
-                    body: Some(Body { text: format!("{} says {count}", self.number) }),
-                    reply_to: None,
-                    retry: false,
-                };
-                burst.push(self.submit(send).await);
-            }
-            for (send, began, pending) in burst {
-                let outcome = self.outcome(&send, began, pending).await;
-                if outcome && rand::random::<u32>().is_multiple_of(REPEATS) {
-                    let again = Send { retry: true, ..send };
-                    let (send, began, pending) = self.submit(again).await;
-                    self.outcome(&send, began, pending).await;
-                }
-            }
-            sleep(BREATH).await;
-        }
-    }
-
-    async fn submit(&self, send: Send) -> (Send, Instant, shardline_client::Pending) {
-        self.writer.record(Record::Send {
-            client: self.number,
-            user: self.client.user(),
-            chat: send.chat,
-            id: recording::message_id(&send.client_msg_id),
-            body: send.body.as_ref().map_or(String::new(), |body| recording::digest(&body.text)),
-        });
-        let began = Instant::now();
-        let pending = self.client.submit_raw(send.clone()).await;
-        (send, began, pending)
-    }
-
-    /// Whether it was acknowledged.
-    async fn outcome(
-        &self,
-        send: &Send,
-        began: Instant,
-        pending: shardline_client::Pending,
-    ) -> bool {
-        let late = SEND_TIME_MAX + Duration::from_secs(10);
-        let outcome = timeout(late, pending).await.unwrap_or_else(|_| {
-            Err(shardline_client::SendError::Unknown("the client does not answer".to_owned()))
-        });
-        let id = recording::message_id(&send.client_msg_id);
-        let (chat, user) = (send.chat, self.client.user());
-        recording::outcome(&self.writer, self.number, user, chat, id, &outcome);
-        let mut tally = self.tally.lock();
-        match &outcome {
-            Ok(ack) => {
-                if self.talk.moves {
-                    tally.newest = tally.newest.max(Some(began));
-                }
-                let longest = &mut tally.longest[usize::from(self.talk.moves)];
-                *longest = began.elapsed().max(*longest);
-                let head = tally.heads.entry(chat).or_default();
-                *head = ack.seq.unwrap_or(0).max(*head);
-            }
-            Err(error) => {
-                eprintln!("a send to chat {chat} failed: {error}");
-                tally.failed += 1;
-            }
-        }
-        outcome.is_ok()
+        *highest = (seq.max(highest.0), ver.max(highest.1));
     }
 }

@@ -5,7 +5,7 @@ use crate::accounts::{self, Account, patiently};
 use crate::body::Label;
 use crate::ledger::{Balance, Ledger};
 use crate::measure::Meter;
-use crate::recording;
+use crate::recording::{self, Caller};
 use anyhow::{Context, Result, anyhow, ensure};
 use futures::{StreamExt, TryStreamExt, stream};
 use shardline_client::frames::Opened;
@@ -35,6 +35,7 @@ pub struct Cast {
     pub writer: Option<Writer>,
     pub run: u32,
     pub began: Instant,
+    http: Http,
     users_file: Option<PathBuf>,
     receivers: JoinSet<()>,
 }
@@ -86,7 +87,7 @@ impl Cast {
             pairs.push(pair);
         }
         let CastPlan { writer, users_file, .. } = plan;
-        Ok(Cast { pairs, meter, writer, run, began, users_file, receivers })
+        Ok(Cast { pairs, meter, writer, run, began, http, users_file, receivers })
     }
 
     pub fn balance(&self) -> Balance {
@@ -108,14 +109,29 @@ impl Cast {
         }
     }
 
-    /// Reads every chat to its end into the history.
+    /// Has every receiver read everything, and puts each chat as it ends into the history: its messages,
+    /// and its item as either of the two sees it.
     pub async fn record_final_states(&self) -> Result<()> {
         let Some(writer) = &self.writer else { return Ok(()) };
         stream::iter(&self.pairs)
-            .map(|pair| recording::final_state(writer, &pair.receiver, pair.chat, pair.base_seq, 0))
+            .map(|pair| self.record_end(writer, pair))
             .buffer_unordered(CONNECTING_AT_ONCE)
             .try_collect::<Vec<()>>()
             .await?;
+        Ok(())
+    }
+
+    async fn record_end(&self, writer: &Writer, pair: &Pair) -> Result<()> {
+        let caller = |client: &Client, number| Caller::new(writer.clone(), client.clone(), number);
+        let receiver = caller(&pair.receiver, pair.receiver_number());
+        let sender = caller(&pair.sender, pair.sender_number());
+        // Beyond the head is the head.
+        let head_seq = pair.base_seq + pair.ledger().balance().delivered;
+        receiver.mark(pair.chat, head_seq).await.map_err(|e| anyhow!("reading: {e}"))?;
+        receiver.final_state(pair.chat, pair.base_seq, None).await?;
+        for one in [receiver, sender] {
+            one.direct_item(&self.http, pair.chat).await?;
+        }
         Ok(())
     }
 

@@ -1,14 +1,14 @@
 //! What a run writes into its history, and the chats as they are in the end.
 
-use anyhow::{Result, anyhow};
-use shardline_client::frames::{Ack, Event, History, Message, Opened};
-use shardline_client::{Client, Seen, SendError};
+mod caller;
+
+pub use caller::Caller;
+use shardline_client::frames::{Ack, Event, Message, Opened};
+use shardline_client::{Seen, SendError};
 use shardline_history::{MsgId, Record, SeenMessage, Writer};
 use std::io;
 use std::path::Path;
 use std::time::SystemTime;
-
-const PAGE: u64 = 200;
 
 /// Begins a recording whose header has the time of day.
 pub fn create(path: &Path) -> io::Result<Writer> {
@@ -103,39 +103,4 @@ pub fn seen(writer: &Writer, client: u32, seen: &Seen) {
         }
         _ => {}
     }
-}
-
-/// Reads a chat from `base_seq` on, to its end, and records it as its final state.
-pub async fn final_state(
-    writer: &Writer,
-    reader: &Client,
-    chat: u64,
-    base_seq: u64,
-    min_ver: u64,
-) -> Result<()> {
-    let mut after_seq = base_seq;
-    let mut messages = Vec::new();
-    loop {
-        let call = History {
-            chat,
-            after_seq: Some(after_seq),
-            limit: Some(PAGE),
-            min_ver: Some(min_ver),
-            ..History::default()
-        };
-        let page = reader.history(call).await.map_err(|e| anyhow!("history of {chat}: {e}"))?;
-        messages.extend(page.messages.iter().map(seen_message));
-        match page.messages.last() {
-            Some(last) if !page.at_end => after_seq = last.seq,
-            _ => {
-                let (log, head_seq, head_ver) = (page.log, page.head_seq, page.head_ver);
-                writer.record(Record::Final { chat, log, head_seq, head_ver });
-                break;
-            }
-        }
-    }
-    for message in messages {
-        writer.record(Record::Stored { chat, message });
-    }
-    Ok(())
 }
