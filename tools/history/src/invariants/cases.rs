@@ -103,7 +103,10 @@ fn right() -> Vec<Record> {
 
 /// The history as it is read from a file, judged: the invariants violated.
 fn violated(records: &[Record]) -> Vec<&'static str> {
-    let verdict = judged(records);
+    violations(&judged(records))
+}
+
+fn violations(verdict: &Verdict) -> Vec<&'static str> {
     let findings = verdict.findings.iter().filter(|finding| 0 < finding.violations);
     findings
         .map(|finding| {
@@ -114,15 +117,23 @@ fn violated(records: &[Record]) -> Vec<&'static str> {
 }
 
 fn judged(records: &[Record]) -> Verdict {
-    let header = Header { shardline_history: VERSION, process: "test".to_owned(), began_at_ms: 0 };
-    let mut file = serde_json::to_string(&header).expect("json") + "\n";
-    for (t, record) in (0..).zip(records) {
-        let line = Line { t: t * 10, record: record.clone() };
-        file += &(serde_json::to_string(&line).expect("json") + "\n");
-    }
+    judged_all(&[records])
+}
+
+/// Several recordings, each with a clock of its own.
+fn judged_all(recordings: &[&[Record]]) -> Verdict {
     let mut history = History::default();
-    let reader = Reader::new(file.as_bytes()).expect("a header");
-    history.read("test", reader).expect("lines");
+    for records in recordings {
+        let header =
+            Header { shardline_history: VERSION, process: "test".to_owned(), began_at_ms: 0 };
+        let mut file = serde_json::to_string(&header).expect("json") + "\n";
+        for (t, record) in (0..).zip(*records) {
+            let line = Line { t: t * 10, record: record.clone() };
+            file += &(serde_json::to_string(&line).expect("json") + "\n");
+        }
+        let reader = Reader::new(file.as_bytes()).expect("a header");
+        history.read("test", reader).expect("lines");
+    }
     check(&history)
 }
 

@@ -119,7 +119,7 @@ impl Cursor<'_> {
     }
 
     /// The highest seq that the user may be said to have read: asked for, sent, or before the recording.
-    /// None: another reason may have moved the cursor.
+    /// None: another reason may have moved the cursor, or where the chat began is not known.
     fn highest_explained(&self, chat: &Chat, user: u64) -> Option<u64> {
         let joins = chat.calls.memberships.iter().any(|one| one.joins && one.user == user);
         let last = chat.last.as_ref().filter(|_| !joins)?;
@@ -127,6 +127,6 @@ impl Cursor<'_> {
         let asked = asked.map(|mark| mark.seq).max().unwrap_or(0);
         let sent = last.stored.iter().filter(|(_, message)| message.sender == user);
         let sent = sent.map(|(_, message)| message.seq).max().unwrap_or(0);
-        Some(asked.max(sent).max(chat.base().0))
+        Some(asked.max(sent).max(chat.base.as_ref()?.seq))
     }
 }

@@ -45,6 +45,11 @@ fn i6_a_ver_is_one_thing() {
     let mut records = edited(Some("new"));
     records[13] = saw_change(Some("new"), 5);
     assert!(violated(&records).contains(&"I6"));
+    // The same of an edit that was overtaken, and carries what came later.
+    if let Record::Saw { message: Some(message), .. } = &mut records[13] {
+        message.changed_ver = 6;
+    }
+    assert!(violated(&records).contains(&"I6"));
 }
 
 #[test]
@@ -137,6 +142,9 @@ fn i12_the_newest_acknowledged_change_is_what_stays() {
     let mut lost = edited(Some("new"));
     lost[15] = stored(A, 1, 1, 3);
     assert_eq!(violated(&lost), ["I12"]);
+    let mut other = edited(Some("new"));
+    other[15] = Record::Stored { chat: CHAT, message: later(Some("not that"), 6) };
+    assert_eq!(violated(&other), ["I6", "I12"]);
     // A second edit is there, and is the one that was acknowledged first.
     let mut older = edited(Some("new"));
     older[14] = last(3, 7);

@@ -57,10 +57,39 @@ fn i19_a_cursor_never_goes_back() {
         [marking(1, 2), marked(1, 2)].into_iter().chain(shown).collect()
     };
     assert!(violated(&ending(shown(2), 2)).is_empty());
+    let beyond = vec![marking(1, 2), marked(1, 2), asked(B, 3), item(B, 3, 1, 2, 0)];
+    assert_eq!(violated(&ending(beyond, 2)), ["I19"], "beyond the head it is shown with");
     let verdict = judged(&ending(shown(1), 2));
     let example = found(&verdict, "I19").smallest.as_ref().expect("an example");
     assert_eq!(example.what, "the cursor of user 200 in chat 7 is 1 after it was 2");
     assert_eq!(example.records.len(), 3, "{example:?}");
+}
+
+#[test]
+fn i19_two_clocks_are_not_compared_but_the_end_is_the_end() {
+    // Marked in one recording; in the other one a device of Bob's looks before and after all is quiet.
+    let marks = |end: bool| {
+        let mut records = ending(vec![marking(1, 2), marked(1, 2)], 2);
+        if !end {
+            records
+                .retain(|record| !matches!(record, Record::Final { .. } | Record::Stored { .. }));
+        }
+        records
+    };
+    let looks = |end: bool| {
+        let mut records = vec![Record::Leaves { client: 9, chat: CHAT }; 20];
+        if end {
+            records.push(last(2, 4));
+        }
+        records.extend([asked(3, 1), item(3, 1, 2, 1, 1)]);
+        if end {
+            records.extend([stored(A, 1, 1, 3), stored(A, 2, 2, 4)]);
+        }
+        records.push(Record::End);
+        records
+    };
+    assert!(violations(&judged_all(&[&marks(true), &looks(false)])).is_empty());
+    assert_eq!(violations(&judged_all(&[&marks(false), &looks(true)])), ["I19"]);
 }
 
 #[test]

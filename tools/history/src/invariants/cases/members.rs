@@ -88,6 +88,8 @@ fn i13_no_event_after_the_removal() {
     assert_eq!(violated(&known(removed([saw_member(4)]))), ["I13"]);
     let back = [membership(2, true), done(2, 4), saw_member(4), saw_member(5)];
     assert!(violated(&known(removed(back))).is_empty());
+    let unknown = [membership(2, true), saw_member(4)];
+    assert!(violated(&known(removed(unknown))).is_empty(), "nobody knows since when");
     let back = [membership(2, true), done(2, 5), saw_member(4)];
     assert_eq!(violated(&known(removed(back))), ["I13"]);
 }

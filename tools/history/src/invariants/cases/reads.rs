@@ -80,6 +80,11 @@ fn i10_a_page_tells_the_end_of_the_chat() {
     assert_eq!(violated(&wrong(reading(LATEST, [1, 2, 3]))), ["I10"]);
     assert_eq!(violated(&wrong(reading(before(3), [1, 2]))), ["I10"]);
     assert_eq!(violated(&reading(after(1), [])), ["I10"], "empty, and there are messages");
+    assert_eq!(violated(&reading(LATEST, [])), ["I10"], "empty, and there are messages");
+    let beyond = change_page(reading(after(1), [2, 3]), |page| {
+        (page.head_seq, page.at_end) = (2, false);
+    });
+    assert_eq!(violated(&beyond), ["I10"], "it shows more than it says there is");
     assert!(violated(&reading(after(3), [])).is_empty());
     let hidden = change_page(reading(after(0), [2, 3]), |page| page.at_start = true);
     assert!(violated(&hidden).is_empty(), "who joined later begins later");
@@ -95,6 +100,10 @@ fn i10_what_a_page_shows_is_there_in_the_end() {
     records[11] = last(2, 4);
     // His send is one nobody knows of: that it was seen and is gone is I8's.
     assert_eq!(violated(&records), ["I8", "I10"]);
+    let mut gone = reading(LATEST, [1, 2, 3]);
+    gone.remove(15);
+    let found = violated(&gone);
+    assert!(found.contains(&"I10"), "{found:?}");
     let beyond = change_page(reading(after(3), []), |page| page.head_ver = 6);
     assert_eq!(violated(&beyond), ["I10"]);
 }
@@ -116,6 +125,7 @@ fn known(min_ver: u64, head_seq: u64, head_ver: u64) -> Vec<Record> {
 fn i11_a_read_shows_what_its_client_sent() {
     assert!(violated(&known(4, 2, 4)).is_empty());
     assert_eq!(violated(&known(4, 1, 3)), ["I11"], "its head is older than min_ver");
+    assert_eq!(violated(&known(4, 2, 3)), ["I11"], "it says that it is older");
     assert_eq!(violated(&known(4, 1, 4)), ["I11"], "the message is not there");
     assert!(violated(&known(3, 1, 3)).is_empty(), "nothing was promised about ver 4");
     // Concurrent with the acknowledgement.
