@@ -15,7 +15,7 @@ use tokio::time::{sleep, timeout};
 /// Between two deeds of one person in one chat: each of the five some twentieth as often as a message.
 const PAUSE_MS: std::ops::Range<u64> = 800..1_800;
 const PAGE_MAX: u64 = 50;
-/// Longer than a client waits for any answer.
+/// Whoever has no answer by then does something else; what became of the call is not known.
 const LATE: Duration = Duration::from_secs(40);
 
 /// One person in one chat.
