@@ -368,7 +368,7 @@ pids() {
     for name in "${NAMES[@]}"; do
         ! runs "$name" || echo "$name=$(recorded_pid "$name")"
     done
-    services status | sed -nE 's/^([a-z]+) +runs, pid ([0-9]+).*/\1=\2/p'
+    services status | grep -v prometheus | sed -nE 's/^([a-z]+) +runs, pid ([0-9]+).*/\1=\2/p'
     ! has_second_database || second_services status | sed -nE 's/^([a-z]+) +runs, pid ([0-9]+).*/second-\1=\2/p'
 }
 

@@ -4,7 +4,7 @@ use crate::cell::{Cell, Fault, Side};
 use crate::cluster::Cluster;
 use crate::links::Links;
 use crate::operator::Operator;
-use crate::people::{People, Played};
+use crate::people::{Habits, People, Played};
 use crate::strike::{Stage, Strike};
 use crate::watch::Watch;
 use anyhow::{Context, Result, bail, ensure};
@@ -93,7 +93,7 @@ impl Field {
         seed: u64,
     ) -> Result<Field> {
         std::fs::create_dir_all(&recordings)?;
-        let people = People::gather(cluster.servers()?, PEOPLE).await?;
+        let people = People::gather(cluster.servers()?, PEOPLE, Habits::Sends).await?;
         let operator = Operator::new(&cluster)?;
         let watch = Watch::new(&cluster.database_url()?)?;
         let random = StdRng::seed_from_u64(seed);

@@ -5,7 +5,7 @@
 
 use crate::cluster::{Cluster, signal};
 use crate::operator::Operator;
-use crate::people::{Act, People};
+use crate::people::{Act, Habits, People};
 use anyhow::{Context, Result, bail, ensure};
 use nix::sys::signal::Signal;
 use std::collections::{BTreeMap, BTreeSet};
@@ -92,7 +92,7 @@ struct Scene<'a> {
 pub async fn play(cluster: &Cluster, recordings: &Path, times: u32) -> Result<Figures> {
     std::fs::create_dir_all(recordings)?;
     cluster.run(&["add-standby", &SHARD.to_string()])?;
-    let people = People::gather(cluster.servers()?, PEOPLE).await?;
+    let people = People::gather(cluster.servers()?, PEOPLE, Habits::Sends).await?;
     let operator = Operator::new(cluster)?;
     let slots: BTreeSet<u16> = operator.slots(SHARD).await?;
     let recording = recordings.join("failover");

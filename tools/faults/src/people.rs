@@ -39,6 +39,7 @@ const OPEN_TRIES: u32 = 20;
 pub(crate) struct People {
     people: Vec<Person>,
     http: Http,
+    habits: Habits,
     shared: Arc<Mutex<Option<Sight>>>,
     _readers: JoinSet<()>,
 }
@@ -105,8 +106,21 @@ pub(crate) struct Act {
     senders: JoinSet<()>,
 }
 
+/// What people do.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Habits {
+    /// They send and follow.
+    Sends,
+    /// They also edit, delete, read and say how far they read.
+    Everything,
+}
+
 impl People {
-    pub(crate) async fn gather(servers: Vec<String>, count: usize) -> Result<People> {
+    pub(crate) async fn gather(
+        servers: Vec<String>,
+        count: usize,
+        habits: Habits,
+    ) -> Result<People> {
         let http = Http::new(servers)?;
         let accounts = accounts::gather(&http, count, None).await?;
         let shared = Arc::<Mutex<Option<Sight>>>::default();
@@ -134,7 +148,7 @@ impl People {
         for person in &people {
             person.client.connected().await?;
         }
-        Ok(People { people, http, shared, _readers: readers })
+        Ok(People { people, habits, http, shared, _readers: readers })
     }
 
     /// Pairs whose direct chat is in one of these slots, or in none of them: at most so many.
@@ -213,9 +227,12 @@ impl People {
             tally: act.tally.clone(),
             own: own.clone(),
         };
+        act.senders.spawn(sender.run());
+        if self.habits == Habits::Sends {
+            return;
+        }
         let (http, stop, shared) = (self.http.clone(), act.stop.clone(), self.shared.clone());
         let deeds = Deeds { caller, http, talk, stop, own, tally: act.tally.clone(), shared };
-        act.senders.spawn(sender.run());
         act.senders.spawn(deeds.run());
     }
 

@@ -9,7 +9,7 @@ use crate::blow::{Blow, Deed};
 use crate::cluster::{Cluster, is_server, signal};
 use crate::links::Links;
 use crate::operator::Operator;
-use crate::people::People;
+use crate::people::{Habits, People};
 use crate::proxy::Mode;
 use crate::strike::ROUTERS;
 use anyhow::{Context, Result, bail, ensure};
@@ -86,7 +86,7 @@ impl Storm {
         away: Duration,
     ) -> Result<Storm> {
         std::fs::create_dir_all(&recordings)?;
-        let people = People::gather(cluster.servers()?, PEOPLE).await?;
+        let people = People::gather(cluster.servers()?, PEOPLE, Habits::Everything).await?;
         let operator = Operator::new(&cluster)?;
         let random = StdRng::seed_from_u64(seed);
         Ok(Storm { cluster, links, operator, people, recordings, random, away, acts: 0 })
