@@ -48,6 +48,7 @@ fn no_case_is_left_out() {
         include_str!("../src/store/conformance/reading.rs"),
         include_str!("../src/store/conformance/settling.rs"),
         include_str!("../src/store/conformance/slots.rs"),
+        include_str!("../src/store/conformance/steps.rs"),
         include_str!("../src/store/conformance/writing.rs"),
     ];
     let list = include_str!("../src/store/conformance.rs");

@@ -2,6 +2,7 @@
 
 use super::*;
 use shardline_wire::call::{Full, NodeSink, Push};
+use shardline_wire::refusal::Refusal;
 
 struct Nowhere;
 

@@ -172,7 +172,7 @@ impl Field {
             let fits = wanted.is_none_or(|wanted| wanted == back) && self.people.talk_in(&slots);
             if fits {
                 let writers = self.writers().await?;
-                let coordinator = self.coordinator().await?;
+                let coordinator = self.operator.coordinator().await?;
                 return Ok((Stage { coordinator, writers, source, target }, slots));
             }
             let rebalance = self.operator.rebalance().await?;
@@ -199,18 +199,6 @@ impl Field {
                 return Ok(shards.into_iter().map(|info| (info.shard, info.writer)).collect());
             }
             ensure!(Instant::now() < until, "a shard has no writer");
-            sleep(LOOK).await;
-        }
-    }
-
-    async fn coordinator(&self) -> Result<String> {
-        let until = Instant::now() + END_MAX;
-        loop {
-            let leads = self.operator.moves(None).await?.coordinator;
-            if !leads.is_empty() {
-                return Ok(leads);
-            }
-            ensure!(Instant::now() < until, "no router coordinates");
             sleep(LOOK).await;
         }
     }

@@ -184,57 +184,26 @@ impl<'a> Run<'a> {
     }
 }
 
-async fn play_moves(moves: Moves) -> Result<bool> {
-    let Moves { place, choice, tries } = moves;
-    let Some(cells) = choice.choose(cell::all(), cell::short()) else { return Ok(true) };
-    let run = Run::begin("moves", &choice, cells.len());
+/// Plays a list in its order, each fault on what `enter` made ready; after one that failed it is made
+/// ready again.
+async fn play<F: Copy + Display, P, O: Display>(
+    run: &Run<'_>,
+    place: Place,
+    faults: Vec<F>,
+    enter: impl AsyncFn(&Cluster, &Arc<Links>, PathBuf) -> Result<P>,
+    play_one: impl AsyncFn(&mut P, F) -> Result<O>,
+    table: impl Fn(&Matrix<O>, &str) -> String,
+) -> Result<Matrix<O>> {
     let (cluster, links) = place.start().await?;
     let recordings = cluster.folder.join("faults");
-    let enter = || Field::enter(cluster.clone(), links.clone(), recordings.clone(), run.seed);
-    let mut field = enter().await?;
-    let mut matrix = Matrix { left: cells.len(), ..Matrix::default() };
-    for cell in cells {
-        if !run.has_time() {
-            break;
-        }
-        matrix.left -= 1;
-        match field.play(cell, tries).await {
-            Ok(outcome) => {
-                eprintln!("{outcome}");
-                matrix.played.push(outcome);
-            }
-            Err(error) => {
-                eprintln!("{cell}: FAILED: {error:#}");
-                matrix.failed.push((cell.to_string(), format!("{error:#}")));
-                // Whatever did not come back is started; the next cells are another story.
-                links.heal();
-                cluster.heal().await?;
-                field = enter().await?;
-            }
-        }
-        run.write(&matrix.of_moves(&run.how()))?;
-    }
-    println!("{}", matrix.of_moves(&run.how()));
-    cluster.run_aside(&["stop"]).await?;
-    Ok(matrix.failed.is_empty() && matrix.played.iter().all(|outcome| 0 < outcome.hits))
-}
-
-async fn play_storm(storming: Storming) -> Result<bool> {
-    let Storming { place, choice, away } = storming;
-    let Some(faults) = choice.choose(storm::all(), storm::short()) else { return Ok(true) };
-    let run = Run::begin("storm", &choice, faults.len());
-    let (cluster, links) = place.start().await?;
-    let recordings = cluster.folder.join("faults");
-    let away = Duration::from_secs(away);
-    let enter = || Storm::enter(cluster.clone(), links.clone(), recordings.clone(), run.seed, away);
-    let mut storm = enter().await?;
+    let mut ready = enter(&cluster, &links, recordings.clone()).await?;
     let mut matrix = Matrix { left: faults.len(), ..Matrix::default() };
     for fault in faults {
         if !run.has_time() {
             break;
         }
         matrix.left -= 1;
-        match storm.play(fault).await {
+        match play_one(&mut ready, fault).await {
             Ok(outcome) => {
                 eprintln!("{outcome}");
                 matrix.played.push(outcome);
@@ -242,15 +211,41 @@ async fn play_storm(storming: Storming) -> Result<bool> {
             Err(error) => {
                 eprintln!("{fault}: FAILED: {error:#}");
                 matrix.failed.push((fault.to_string(), format!("{error:#}")));
+                // Whatever did not come back is started; the next ones are another story.
                 links.heal();
                 cluster.heal().await?;
-                storm = enter().await?;
+                ready = enter(&cluster, &links, recordings.clone()).await?;
             }
         }
-        run.write(&matrix.of_storm(&run.how()))?;
+        run.write(&table(&matrix, &run.how()))?;
     }
-    println!("{}", matrix.of_storm(&run.how()));
+    println!("{}", table(&matrix, &run.how()));
     cluster.run_aside(&["stop"]).await?;
+    Ok(matrix)
+}
+
+async fn play_moves(moves: Moves) -> Result<bool> {
+    let Moves { place, choice, tries } = moves;
+    let Some(cells) = choice.choose(cell::all(), cell::short()) else { return Ok(true) };
+    let run = Run::begin("moves", &choice, cells.len());
+    let enter = async |cluster: &Cluster, links: &Arc<Links>, recordings| {
+        Field::enter(cluster.clone(), links.clone(), recordings, run.seed).await
+    };
+    let play_one = async |field: &mut Field, cell| field.play(cell, tries).await;
+    let matrix = play(&run, place, cells, enter, play_one, Matrix::of_moves).await?;
+    Ok(matrix.failed.is_empty() && matrix.played.iter().all(|outcome| 0 < outcome.hits))
+}
+
+async fn play_storm(storming: Storming) -> Result<bool> {
+    let Storming { place, choice, away } = storming;
+    let Some(faults) = choice.choose(storm::all(), storm::short()) else { return Ok(true) };
+    let run = Run::begin("storm", &choice, faults.len());
+    let away = Duration::from_secs(away);
+    let enter = async |cluster: &Cluster, links: &Arc<Links>, recordings| {
+        Storm::enter(cluster.clone(), links.clone(), recordings, run.seed, away).await
+    };
+    let play_one = async |storm: &mut Storm, fault| storm.play(fault).await;
+    let matrix = play(&run, place, faults, enter, play_one, Matrix::of_storm).await?;
     Ok(matrix.failed.is_empty())
 }
 

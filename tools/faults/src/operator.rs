@@ -1,7 +1,7 @@
 //! The operator's questions and changes, asked of whichever router answers.
 
 use crate::cluster::Cluster;
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use shardline_wire::internal::admin_service_client::AdminServiceClient;
 use shardline_wire::internal::operations_service_client::OperationsServiceClient;
 use shardline_wire::internal::{
@@ -65,6 +65,19 @@ impl Operator {
             Operations::new(channel).list_moves(request).await
         };
         Ok(self.ask(request, ask).await?)
+    }
+
+    /// The router that coordinates, once one does.
+    pub(crate) async fn coordinator(&self) -> Result<String> {
+        let until = Instant::now() + PATIENCE;
+        loop {
+            let leads = self.moves(None).await?.coordinator;
+            if !leads.is_empty() {
+                return Ok(leads);
+            }
+            ensure!(Instant::now() < until, "no router coordinates");
+            sleep(PAUSE).await;
+        }
     }
 
     pub(crate) async fn show(&self, id: u64) -> Result<ShowMoveAnswer> {

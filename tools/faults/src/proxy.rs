@@ -13,7 +13,7 @@ use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::tcp::{ReadHalf, WriteHalf};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Notify, watch};
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
@@ -33,16 +33,23 @@ pub(crate) enum Mode {
     Slow(Duration),
 }
 
+/// The answer that is to be lost: to the COMMIT of a transaction with a certain statement.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Trap {
+    Unset,
+    Set(&'static str),
+    Sprung,
+}
+
 /// The way to one port.
 pub(crate) struct Link {
     mode: watch::Sender<Mode>,
-    trap: Mutex<Option<&'static str>>,
-    sprung: Notify,
+    trap: watch::Sender<Trap>,
 }
 
 impl Link {
     fn new() -> Link {
-        Link { mode: watch::Sender::new(Mode::Pass), trap: Mutex::new(None), sprung: Notify::new() }
+        Link { mode: watch::Sender::new(Mode::Pass), trap: watch::Sender::new(Trap::Unset) }
     }
 
     pub(crate) fn set(&self, mode: Mode) {
@@ -52,14 +59,15 @@ impl Link {
     /// The next transaction that has a statement with this text commits, and its connection is reset
     /// before the answer.
     pub(crate) fn lose_answer_to(&self, statement: &'static str) {
-        *self.trap.lock() = Some(statement);
+        self.trap.send_replace(Trap::Set(statement));
     }
 
     /// Whether that happened within the time; afterwards it does not happen any more.
     pub(crate) async fn lost_it(&self, within: Duration) -> bool {
-        let happened = timeout(within, self.sprung.notified()).await.is_ok();
-        let waits = self.trap.lock().take().is_some();
-        happened || !waits
+        let mut trap = self.trap.subscribe();
+        // Too late: it is looked up below.
+        drop(timeout(within, trap.wait_for(|trap| *trap == Trap::Sprung)).await);
+        self.trap.send_replace(Trap::Unset) == Trap::Sprung
     }
 }
 
@@ -89,7 +97,7 @@ impl Proxy {
     pub(crate) fn heal(&self) {
         for link in self.links.values() {
             link.set(Mode::Pass);
-            link.trap.lock().take();
+            link.trap.send_replace(Trap::Unset);
         }
     }
 
@@ -136,13 +144,19 @@ async fn connection(mut client: TcpStream, port: u16, link: Arc<Link>) {
             true
         });
         let answers = pump(from_server, to_client, mode.clone(), Way::ToClient, |bytes| {
-            let mut trap = link.trap.lock();
+            let wanted = match *link.trap.borrow() {
+                Trap::Set(statement) => Some(statement),
+                Trap::Unset | Trap::Sprung => None,
+            };
             // Of two connections that fell into it, one is let go.
-            let sprung = tap.lock().answer(bytes, *trap) && trap.take().is_some();
-            if sprung {
-                link.sprung.notify_one();
-            }
-            !sprung
+            let springs = |trap: &mut Trap| {
+                let is_set = matches!(trap, Trap::Set(_));
+                if is_set {
+                    *trap = Trap::Sprung;
+                }
+                is_set
+            };
+            !(tap.lock().answer(bytes, wanted) && link.trap.send_if_modified(springs))
         });
         tokio::select! {
             ended = async { tokio::try_join!(requests, answers) } => ended.is_err(),

@@ -159,9 +159,9 @@ impl Storm {
     async fn name(&self, on: On) -> Result<String> {
         Ok(match on {
             On::ConnNode => "conn-node-1".to_owned(),
-            On::Coordinator => self.coordinator().await?,
+            On::Coordinator => self.operator.coordinator().await?,
             On::OtherRouter => {
-                let leads = self.coordinator().await?;
+                let leads = self.operator.coordinator().await?;
                 let other = ROUTERS.iter().find(|name| **name != leads);
                 (*other.context("there is one router")?).to_owned()
             }
@@ -172,18 +172,6 @@ impl Storm {
             On::Redis => "redis".to_owned(),
             On::Processes | On::Everything => bail!("these are many"),
         })
-    }
-
-    async fn coordinator(&self) -> Result<String> {
-        let until = Instant::now() + AUDIT_MAX;
-        loop {
-            let leads = self.operator.moves(None).await?.coordinator;
-            if !leads.is_empty() {
-                return Ok(leads);
-            }
-            ensure!(Instant::now() < until, "no router coordinates");
-            sleep(CALM).await;
-        }
     }
 
     /// All at once; they come back in any order.

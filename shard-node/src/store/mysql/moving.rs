@@ -86,47 +86,47 @@ pub(super) async fn refuse<T>(
 /// DELETE with a condition on several slots might wait for rows of others.
 const PURGES: [(&str, &str); 10] = [
     (
-        "SELECT entity FROM heads WHERE [[? <= entity AND entity <= ?| OR ]] LIMIT 500",
+        "SELECT entity FROM heads WHERE [[? <= entity AND entity <= ?| OR ]] LIMIT ?",
         "DELETE FROM heads WHERE ? <= entity AND entity <= ? ORDER BY entity LIMIT ?",
     ),
     (
-        "SELECT chat FROM outbox WHERE [[? <= chat AND chat <= ?| OR ]] LIMIT 500",
+        "SELECT chat FROM outbox WHERE [[? <= chat AND chat <= ?| OR ]] LIMIT ?",
         "DELETE FROM outbox WHERE ? <= chat AND chat <= ? ORDER BY chat, ver, user LIMIT ?",
     ),
     (
-        "SELECT chat FROM messages WHERE [[? <= chat AND chat <= ?| OR ]] LIMIT 500",
+        "SELECT chat FROM messages WHERE [[? <= chat AND chat <= ?| OR ]] LIMIT ?",
         "DELETE FROM messages WHERE ? <= chat AND chat <= ? ORDER BY chat, seq LIMIT ?",
     ),
     (
-        "SELECT entity FROM changes WHERE [[? <= entity AND entity <= ?| OR ]] LIMIT 500",
+        "SELECT entity FROM changes WHERE [[? <= entity AND entity <= ?| OR ]] LIMIT ?",
         "DELETE FROM changes WHERE ? <= entity AND entity <= ? ORDER BY entity, ver LIMIT ?",
     ),
     (
-        "SELECT chat FROM members WHERE [[? <= chat AND chat <= ?| OR ]] LIMIT 500",
+        "SELECT chat FROM members WHERE [[? <= chat AND chat <= ?| OR ]] LIMIT ?",
         "DELETE FROM members WHERE ? <= chat AND chat <= ? ORDER BY chat, user LIMIT ?",
     ),
     (
-        "SELECT chat FROM chats WHERE [[? <= chat AND chat <= ?| OR ]] LIMIT 500",
+        "SELECT chat FROM chats WHERE [[? <= chat AND chat <= ?| OR ]] LIMIT ?",
         "DELETE FROM chats WHERE ? <= chat AND chat <= ? ORDER BY chat LIMIT ?",
     ),
     (
-        "SELECT user FROM lists WHERE [[? <= user AND user <= ?| OR ]] LIMIT 500",
+        "SELECT user FROM lists WHERE [[? <= user AND user <= ?| OR ]] LIMIT ?",
         "DELETE FROM lists WHERE ? <= user AND user <= ? ORDER BY user, chat LIMIT ?",
     ),
     (
-        "SELECT user FROM sessions WHERE [[? <= user AND user <= ?| OR ]] LIMIT 500",
+        "SELECT user FROM sessions WHERE [[? <= user AND user <= ?| OR ]] LIMIT ?",
         "DELETE FROM sessions WHERE ? <= user AND user <= ? ORDER BY user, session LIMIT ?",
     ),
     (
-        "SELECT user FROM users WHERE [[? <= user AND user <= ?| OR ]] LIMIT 500",
+        "SELECT user FROM users WHERE [[? <= user AND user <= ?| OR ]] LIMIT ?",
         "DELETE FROM users WHERE ? <= user AND user <= ? ORDER BY user LIMIT ?",
     ),
     (
-        "SELECT entity FROM names WHERE [[? <= entity AND entity <= ?| OR ]] LIMIT 500",
+        "SELECT entity FROM names WHERE [[? <= entity AND entity <= ?| OR ]] LIMIT ?",
         "DELETE FROM names WHERE ? <= entity AND entity <= ? ORDER BY entity LIMIT ?",
     ),
 ];
-/// Rows that one statement finds; it says so itself.
+/// Rows that one statement finds.
 const FOUND_MAX: usize = 500;
 
 pub(super) async fn purge(
@@ -171,27 +171,28 @@ pub(super) async fn purge(
     Ok(Ok(Some(emptied)))
 }
 
-/// Whether nothing of these slots was found in the table. No one writes there meanwhile.
+/// Whether nothing of these slots is left in the table. No one writes there meanwhile.
 async fn delete_some(
     session: &mut Session,
     (find, delete): (&'static str, &'static str),
     slots: &[Slot],
     may_delete: &mut u64,
 ) -> Result<bool, StoreError> {
-    let mut nothing = true;
+    let mut found_all = true;
     for run in runs(slots.len(), SLOTS_FOUND_AT_ONCE) {
-        let ranges: Vec<Value> = slots[run.clone()]
-            .iter()
-            .flat_map(|slot| [Value::from(*slot.ids().start()), (*slot.ids().end()).into()])
-            .collect();
+        let ranges = slots[run.clone()].iter().flat_map(|slot| {
+            let ids = slot.ids();
+            [Value::from(*ids.start()), (*ids.end()).into()]
+        });
+        let values = ranges.chain([FOUND_MAX.into()]).collect();
         let mut found = BTreeSet::new();
         let mut count = 0;
-        for row in session.rows(find, run.len(), ranges).await? {
+        for row in session.rows(find, run.len(), values).await? {
             let id: u64 = rows::Columns::of(row).take()?;
             found.extend(EntityId::new(id).map(Slot::of));
             count += 1;
         }
-        nothing &= count < FOUND_MAX;
+        found_all &= count < FOUND_MAX;
         for slot in found {
             if *may_delete == 0 {
                 return Ok(false);
@@ -201,5 +202,5 @@ async fn delete_some(
             *may_delete = may_delete.saturating_sub(session.write(delete, 1, values).await?);
         }
     }
-    Ok(nothing && 0 < *may_delete)
+    Ok(found_all && 0 < *may_delete)
 }
