@@ -11,8 +11,9 @@ REPO=$(cd "$LOCAL/../.." && pwd)
 CACHE=$(realpath -m "${SHARDLINE_CACHE:-$HOME/.cache/shardline}")
 RUN=$(realpath -m "${SHARDLINE_RUN:-$REPO/target/services}")
 # The last two digits of a port are those its server usually has: 13306 is MySQL. A second set needs a base 100 away.
+# When nobody chose a base, the one this folder was given at its first start: see `choose_base`.
 # shellcheck disable=SC2034 # process.sh reads it
-PORT_BASE=${SHARDLINE_PORT_BASE:-13300}
+PORT_BASE=${SHARDLINE_PORT_BASE:-$(cat "$RUN/port-base" 2>/dev/null || echo 13300)}
 NAMES=(mysql mariadb kafka redis prometheus)
 
 # Each component file defines, for its NAME:
@@ -92,10 +93,33 @@ install_all() {
     done
 }
 
+# When nobody chose a base and nothing of this folder runs: the first base at which the ports of all names are free,
+# so that two clones can be tested side by side.
+choose_base() {
+    local name base taken
+    [[ -z ${SHARDLINE_PORT_BASE:-} ]] || return 0
+    for name in "${NAMES[@]}"; do
+        ! runs "$name" || return 0
+    done
+    for base in 13300 15300 17300 19300 21300; do
+        PORT_BASE=$base
+        taken=no
+        for name; do
+            port_is_free "$("${name}_port")" || taken=yes
+        done
+        if [[ $taken == no ]]; then
+            echo "$base" >"$RUN/port-base"
+            return 0
+        fi
+    done
+    PORT_BASE=13300
+}
+
 # All are launched before the first is waited for: a JVM and a database come up side by side.
 start_all() {
     local name
     install_all "$@"
+    choose_base "$@"
     for name; do
         if runs "$name"; then
             say "$name: runs already"

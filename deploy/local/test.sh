@@ -17,6 +17,7 @@ trap stop EXIT
 deploy/local/services.sh start "${services[@]}" &
 starting=$!
 cargo test --workspace --locked --no-run
-wait "$starting"
+# Beside the compiler a server may be too slow to come up, and what a network holds back may come later.
+wait "$starting" || deploy/local/services.sh start "${services[@]}"
 eval "$(deploy/local/services.sh env "${services[@]}")"
 cargo test --workspace --locked
