@@ -21,13 +21,12 @@ use axum::extract::DefaultBodyLimit;
 use axum::http::StatusCode;
 use axum::middleware::{from_fn, from_fn_with_state};
 use axum::routing::{MethodRouter, delete, get, patch, post, put};
-use axum::serve::ListenerExt;
+use axum::serve::{Listener, ListenerExt};
 use listener::BoundedListener;
 use shardline_domain::error::Code;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::net::TcpListener;
 
 /// A message of 16 KiB whose every byte JSON writes with six.
 const BODY_BYTES_MAX: usize = 128 * 1024;
@@ -94,7 +93,10 @@ pub(crate) fn router(node: Arc<Node>) -> Router {
 
 /// Answers clients until the node drains, then finishes what is under way. Sockets end by
 /// themselves.
-pub(crate) async fn serve(node: Arc<Node>, listener: TcpListener) -> std::io::Result<()> {
+pub(crate) async fn serve(
+    node: Arc<Node>,
+    listener: impl Listener<Addr = SocketAddr>,
+) -> std::io::Result<()> {
     let draining = node.draining.clone();
     let config = node.config.clone();
     let app = router(node).into_make_service_with_connect_info::<SocketAddr>();

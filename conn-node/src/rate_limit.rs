@@ -2,8 +2,10 @@
 //! kept only for those who asked lately.
 
 use crate::problem::Problem;
-use governor::clock::{Clock, DefaultClock};
-use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
+use governor::clock::Clock;
+use governor::middleware::NoOpMiddleware;
+use governor::state::keyed::DashMapStateStore;
+use governor::{Quota, RateLimiter};
 use parking_lot::Mutex;
 use shardline_daemon::config::Settings;
 use shardline_domain::error::Code;
@@ -74,11 +76,29 @@ impl Rates {
     }
 }
 
+/// As everything here that takes time, it stands still where a test pauses time.
+#[derive(Clone, Copy, Debug)]
+struct Ticking;
+
+impl Clock for Ticking {
+    type Instant = std::time::Instant;
+
+    fn now(&self) -> std::time::Instant {
+        Instant::now().into_std()
+    }
+}
+
+type Buckets<K> = RateLimiter<K, DashMapStateStore<K>, Ticking, NoOpMiddleware<std::time::Instant>>;
+
+fn buckets<K: Clone + Eq + Hash>(quota: Quota) -> Buckets<K> {
+    RateLimiter::new(quota, DashMapStateStore::default(), Ticking)
+}
+
 /// The buckets of this node.
 pub(crate) struct RateLimits {
-    registrations: DefaultKeyedRateLimiter<IpAddr>,
-    log_ins: DefaultKeyedRateLimiter<IpAddr>,
-    sends: DefaultKeyedRateLimiter<u64>,
+    registrations: Buckets<IpAddr>,
+    log_ins: Buckets<IpAddr>,
+    sends: Buckets<u64>,
     limit_loopback: bool,
     tended_at: Mutex<Instant>,
 }
@@ -89,9 +109,9 @@ impl RateLimits {
         let send_quota =
             Quota::per_second(rates.sends_a_second).allow_burst(double(rates.sends_a_second));
         RateLimits {
-            registrations: RateLimiter::dashmap(Quota::per_minute(rates.registrations_a_minute)),
-            log_ins: RateLimiter::dashmap(Quota::per_minute(rates.log_ins_a_minute)),
-            sends: RateLimiter::dashmap(send_quota),
+            registrations: buckets(Quota::per_minute(rates.registrations_a_minute)),
+            log_ins: buckets(Quota::per_minute(rates.log_ins_a_minute)),
+            sends: buckets(send_quota),
             limit_loopback: rates.limit_loopback,
             tended_at: Mutex::new(Instant::now()),
         }
@@ -112,7 +132,7 @@ impl RateLimits {
 
     fn check_address(
         &self,
-        buckets: &DefaultKeyedRateLimiter<IpAddr>,
+        buckets: &Buckets<IpAddr>,
         from: IpAddr,
         what: &str,
     ) -> Result<(), Problem> {
@@ -144,15 +164,12 @@ pub(crate) fn too_many(what: &str, wait_ms: u64) -> Problem {
     }
 }
 
-fn take_one<K: Hash + Eq + Clone>(
-    buckets: &DefaultKeyedRateLimiter<K>,
-    key: &K,
-) -> Result<(), u64> {
+fn take_one<K: Hash + Eq + Clone>(buckets: &Buckets<K>, key: &K) -> Result<(), u64> {
     if BUCKETS_MAX < buckets.len() {
         buckets.retain_recent();
     }
     buckets.check_key(key).map_err(|until| {
-        let wait = until.wait_time_from(DefaultClock::default().now());
+        let wait = until.wait_time_from(Ticking.now());
         u64::try_from(wait.as_millis()).unwrap_or(u64::MAX).max(1)
     })
 }

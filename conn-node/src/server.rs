@@ -5,6 +5,7 @@ use crate::hub::Repair;
 use crate::node::Node;
 use crate::{announce, beacon, cursor_flush, http, repair};
 use anyhow::Context;
+use axum::serve::{Listener, ListenerExt};
 use shardline_backends::cursors::Cursors;
 use shardline_backends::presence::Presence;
 use shardline_daemon::health::{Health, ReadyFlag};
@@ -48,6 +49,24 @@ impl ConnNode {
         let listener = TcpListener::bind(config.listen)
             .await
             .with_context(|| format!("clients cannot connect at {}", config.listen))?;
+        // Small answers at once; if the option cannot be set they only come later.
+        let listener = listener.tap_io(|stream| drop(stream.set_nodelay(true)));
+        ConnNode::start_on(listener, config, connect, presence, cursors, lifecycle, health)
+    }
+
+    /// The same where clients come in here, in place of the configured address.
+    ///
+    /// # Errors
+    /// If the listener has no address, or a setting cannot be used.
+    pub fn start_on(
+        listener: impl Listener<Addr = SocketAddr>,
+        config: Config,
+        connect: Arc<dyn RouterConnect>,
+        presence: Arc<dyn Presence>,
+        cursors: Arc<dyn Cursors>,
+        lifecycle: &Lifecycle,
+        health: &Health,
+    ) -> anyhow::Result<ConnNode> {
         let local_addr = listener.local_addr()?;
         // What connections need ends after them.
         let inside = lifecycle.child();

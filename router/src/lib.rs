@@ -17,6 +17,7 @@ mod node_stream;
 mod op;
 pub mod operations;
 pub mod park;
+pub mod parts;
 mod planning;
 mod recalls;
 pub mod requests;

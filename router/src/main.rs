@@ -7,22 +7,15 @@ use shardline_daemon::backoff::Backoff;
 use shardline_daemon::health::Health;
 use shardline_daemon::process::{self, Process};
 use shardline_domain::slot::Partitions;
-use shardline_router::admin::Admin;
 use shardline_router::catalog::{CatalogError, WholeCatalog, migrate::Migrate};
-use shardline_router::catalog_service::CatalogService;
-use shardline_router::checks::Checker;
 use shardline_router::config::{CatalogPlace, Config};
-use shardline_router::coordinator::{Coordinator, Reach};
-use shardline_router::explain::Explainer;
-use shardline_router::operations::Operations;
-use shardline_router::router::{Outside, Router};
-use shardline_router::server::{self, ForOperators, Services};
-use shardline_wire::link::{InspectLinks, MoveLinks, RouterLinks, ShardLinks};
+use shardline_router::parts::Parts;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpListener;
-use tracing::warn;
+use tonic::transport::server::TcpIncoming;
+use tracing::{info, warn};
 
 fn main() -> ExitCode {
     process::main("router", Config::read, start)
@@ -39,62 +32,23 @@ async fn start(config: Config, process: Process) -> anyhow::Result<()> {
         .with_context(|| format!("cannot listen on {}", config.listen))?;
     let catalog = open_catalog(&config, &health).await?;
 
-    let outside = Outside {
-        catalog: catalog.clone(),
-        shards: Arc::new(ShardLinks::new(trust.clone())),
-        bus,
-        presence,
-    };
-    let router = Router::start(config.identity.clone(), partitions, outside, &lifecycle, &health);
-    let reach = Reach {
-        moves: Arc::new(MoveLinks::new(trust.clone())),
-        map: router.map.clone(),
-        partitions,
-    };
-    let coordinator = Arc::new(Coordinator::new(
-        catalog.clone(),
-        reach.clone(),
-        &config.identity.id,
-        rand::random(),
-        config.initial_shards.0,
-    ));
-    lifecycle.run("coordinator", coordinator.clone().run(lifecycle.token()));
-
-    let catalog_service = Arc::new(CatalogService::new(catalog.clone(), router.clone()));
-    let inspect = Arc::new(InspectLinks::new(trust.clone()));
-    let checks = Checker::new(catalog.clone(), reach.clone(), router.clone(), inspect);
-    let operations = Operations::new(catalog.clone(), reach, coordinator.clone());
-    let others = Arc::new(RouterLinks::new(trust.clone()));
-    let admin = Admin::new(
-        catalog,
-        router.clone(),
-        router.clone(),
-        Arc::new(Explainer::new(router.clone(), others)),
-        coordinator,
-        partitions,
-    );
     let admin_secret = config.admin_secret.unwrap_or_else(|| {
         warn!("no admin-secret: operators are known by the cluster's secret");
         trust.secret().clone()
     });
-    let stopped = router.stopped();
-    let services = Services {
-        router,
-        catalog: catalog_service,
-        operators: ForOperators {
-            admin: Arc::new(admin),
-            operations: Arc::new(operations),
-            checks: Arc::new(checks),
-            secret: admin_secret,
-        },
+    info!(address = %listener.local_addr()?, "listens for conn-nodes, shard-nodes and shardctl");
+    let parts = Parts {
+        identity: config.identity,
+        partitions,
+        initial_shards: config.initial_shards.0,
+        catalog,
+        bus,
+        presence,
         trust,
+        admin_secret,
     };
-    let failing = lifecycle.clone();
-    lifecycle.run("server", async move {
-        if let Err(error) = server::serve(listener, services, stopped).await {
-            failing.fail(format!("the server ended: {error}"));
-        }
-    });
+    let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
+    parts.start(incoming, &lifecycle, &health);
     Ok(())
 }
 

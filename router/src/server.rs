@@ -9,10 +9,12 @@ use shardline_wire::link::{
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpListener;
+use tokio_stream::Stream;
 use tokio_util::sync::CancellationToken;
-use tonic::transport::server::TcpIncoming;
-use tracing::{info, warn};
+use tonic::transport::server::{Connected, TcpIncoming};
+use tracing::warn;
 
 /// Calls of shard-nodes may be in their last moments when the streams have ended.
 const GRACE: Duration = Duration::from_secs(1);
@@ -34,18 +36,18 @@ pub struct ForOperators {
     pub secret: Secret,
 }
 
-/// Serves until `stop`, then ends the streams and lets calls finish for a moment.
-pub async fn serve(
-    listener: TcpListener,
+/// Serves connections as they come in until `stop`, then ends the streams and lets calls finish for a
+/// moment.
+pub async fn serve<C>(
+    incoming: impl Stream<Item = io::Result<C>>,
     services: Services,
     stop: CancellationToken,
-) -> io::Result<()> {
+) -> io::Result<()>
+where
+    C: AsyncRead + AsyncWrite + Connected + Unpin + Send + 'static,
+{
     let Services { router, catalog, operators, trust } = services;
     let ForOperators { admin, operations, checks, secret } = operators;
-    if let Ok(address) = listener.local_addr() {
-        info!(%address, "listens for conn-nodes, shard-nodes and shardctl");
-    }
-    let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
     let serving = trust
         .server()
         .map_err(io::Error::other)?

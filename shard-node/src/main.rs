@@ -13,6 +13,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpListener;
+use tonic::transport::server::TcpIncoming;
 
 fn main() -> ExitCode {
     process::main("shard-node", ProcessConfig::read, start)
@@ -32,11 +33,13 @@ async fn start(config: ProcessConfig, process: Process) -> anyhow::Result<()> {
 
     let (catalog, peers) = (Arc::new(catalog), Arc::new(MoveLinks::new(trust.clone())));
     let node = ShardNode::start(config.node, store, bus, catalog, peers, &lifecycle, &health);
+    tracing::info!(address = %listener.local_addr()?, "listens for routers");
+    let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
     let stopped = node.stopped();
     let failing = lifecycle.clone();
     lifecycle.run("server", async move {
         if let Err(error) =
-            server::serve(listener, node.clone(), node.clone(), node, trust, stopped).await
+            server::serve(incoming, node.clone(), node.clone(), node, trust, stopped).await
         {
             failing.fail(format!("the server ended: {error}"));
         }

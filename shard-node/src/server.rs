@@ -7,26 +7,26 @@ use shardline_wire::moves::Moves;
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::net::TcpListener;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio_stream::Stream;
 use tokio_util::sync::CancellationToken;
-use tonic::transport::server::TcpIncoming;
+use tonic::transport::server::Connected;
 
 /// Answers on their way when the streams end.
 const GRACE: Duration = Duration::from_secs(1);
 
-/// Serves until `stopped`, then ends the streams and lets what is on its way arrive for a moment.
-pub async fn serve(
-    listener: TcpListener,
+/// Serves connections as they come in until `stopped`, then ends the streams and lets what is on its way arrive for a moment.
+pub async fn serve<C>(
+    incoming: impl Stream<Item = io::Result<C>>,
     shard: Arc<dyn Shard>,
     moves: Arc<dyn Moves>,
     inspect: Arc<dyn Inspect>,
     trust: Trust,
     stopped: CancellationToken,
-) -> io::Result<()> {
-    if let Ok(address) = listener.local_addr() {
-        tracing::info!(%address, "listens for routers");
-    }
-    let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
+) -> io::Result<()>
+where
+    C: AsyncRead + AsyncWrite + Connected + Unpin + Send + 'static,
+{
     let serving = trust
         .server()
         .map_err(io::Error::other)?

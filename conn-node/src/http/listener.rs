@@ -10,38 +10,35 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, Sleep, sleep};
 
-pub(super) struct BoundedListener {
-    listener: TcpListener,
+pub(super) struct BoundedListener<L> {
+    listener: L,
     permits: Arc<Semaphore>,
     silence_max: Duration,
 }
 
-impl BoundedListener {
+impl<L> BoundedListener<L> {
     /// Beyond `connections_max`, clients wait in the kernel's queue.
     pub(super) fn new(
-        listener: TcpListener,
+        listener: L,
         connections_max: usize,
         silence_max: Duration,
-    ) -> BoundedListener {
+    ) -> BoundedListener<L> {
         let permits = Arc::new(Semaphore::new(connections_max.min(Semaphore::MAX_PERMITS)));
         BoundedListener { listener, permits, silence_max }
     }
 }
 
-impl Listener for BoundedListener {
-    type Io = Connection;
+impl<L: Listener<Addr = SocketAddr>> Listener for BoundedListener<L> {
+    type Io = Connection<L::Io>;
     type Addr = SocketAddr;
 
-    async fn accept(&mut self) -> (Connection, SocketAddr) {
+    async fn accept(&mut self) -> (Connection<L::Io>, SocketAddr) {
         let permit = self.permits.clone().acquire_owned().await;
         let permit = permit.expect("the semaphore is never closed");
         let (stream, peer) = Listener::accept(&mut self.listener).await;
-        // Small answers at once; if the option cannot be set they only come later.
-        let _ = stream.set_nodelay(true);
         let connection = Connection {
             stream,
             silence_max: self.silence_max,
@@ -58,8 +55,8 @@ impl Listener for BoundedListener {
 }
 
 /// A connection with its permit.
-pub(super) struct Connection {
-    stream: TcpStream,
+pub(super) struct Connection<S> {
+    stream: S,
     silence_max: Duration,
     /// When it last carried anything, either way.
     heard_at: Instant,
@@ -68,7 +65,7 @@ pub(super) struct Connection {
     _permit: OwnedSemaphorePermit,
 }
 
-impl AsyncRead for Connection {
+impl<S: AsyncRead + Unpin> AsyncRead for Connection<S> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -89,7 +86,7 @@ impl AsyncRead for Connection {
     }
 }
 
-impl Connection {
+impl<S> Connection<S> {
     fn heard(&mut self, written: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
         if let Poll::Ready(Ok(_)) = written {
             self.heard_at = Instant::now();
@@ -98,7 +95,7 @@ impl Connection {
     }
 }
 
-impl AsyncWrite for Connection {
+impl<S: AsyncWrite + Unpin> AsyncWrite for Connection<S> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -134,11 +131,12 @@ impl AsyncWrite for Connection {
 mod tests {
     use super::*;
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::{TcpListener, TcpStream};
     use tokio::time::timeout;
 
     const SILENCE: Duration = Duration::from_millis(150);
 
-    async fn listener(connections_max: usize) -> (BoundedListener, SocketAddr) {
+    async fn listener(connections_max: usize) -> (BoundedListener<TcpListener>, SocketAddr) {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let address = listener.local_addr().expect("an address");
         (BoundedListener::new(listener, connections_max, SILENCE), address)

@@ -1,12 +1,14 @@
 //! What crosses between processes and to clients.
 //!
 //! `client` and `internal` are generated from the proto files. `call` holds the traits by which our
-//! processes talk, whether in one process or over the network; `link` is the network form.
+//! processes talk, whether in one process or over the network; `link` is the network form, over what
+//! `dial` connects.
 
 pub mod admin;
 pub mod call;
 pub mod checks;
 pub mod codes;
+pub mod dial;
 pub mod inspect;
 pub mod json;
 pub mod link;

@@ -20,7 +20,7 @@ use parking_lot::Mutex;
 use rusqlite::{
     Connection, ErrorCode, OptionalExtension, Row, Transaction, TransactionBehavior, params,
 };
-use shardline_daemon::clock::Stopwatch;
+use shardline_daemon::clock::{Stopwatch, now_ms};
 use shardline_domain::{id::ShardId, placement::transfer::Mark, slot::Slot};
 use std::path::Path;
 use std::sync::Arc;
@@ -36,6 +36,19 @@ const WAIT_STEP: Duration = Duration::from_millis(5);
 
 pub struct SqliteCatalog {
     connection: Arc<Mutex<Connection>>,
+    /// Steps are done at once, by whoever asks.
+    at_once: bool,
+}
+
+/// A catalog's database that outlives whoever opens it, as a disk does.
+#[derive(Clone, Debug)]
+pub struct Memory(Arc<Mutex<Connection>>);
+
+impl Memory {
+    /// An empty one.
+    pub fn new() -> Result<Memory, CatalogError> {
+        Ok(Memory(Arc::new(Mutex::new(Connection::open_in_memory()?))))
+    }
 }
 
 impl SqliteCatalog {
@@ -51,7 +64,14 @@ impl SqliteCatalog {
             Ok(connection)
         };
         let connection = blocking(open).await?;
-        Ok(SqliteCatalog { connection: Arc::new(Mutex::new(connection)) })
+        Ok(SqliteCatalog { connection: Arc::new(Mutex::new(connection)), at_once: false })
+    }
+
+    /// The catalog in memory. What it is asked is done at once, by whoever asks: nothing runs beside a
+    /// simulation.
+    pub fn on(memory: &Memory) -> Result<SqliteCatalog, CatalogError> {
+        schema::prepare(&mut memory.0.lock(), Migrate::IfEmpty)?;
+        Ok(SqliteCatalog { connection: memory.0.clone(), at_once: true })
     }
 
     /// The columns and keys that are there, one a line.
@@ -65,14 +85,14 @@ impl SqliteCatalog {
         step: impl FnOnce(&Transaction<'_>) -> Result<T, CatalogError> + Send + 'static,
     ) -> Result<T, CatalogError> {
         let connection = self.connection.clone();
-        blocking(move || {
+        let whole = move || {
             let mut connection = connection.lock();
             let tx = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
             let value = step(&tx)?;
             tx.commit()?;
             Ok(value)
-        })
-        .await
+        };
+        if self.at_once { whole() } else { blocking(whole).await }
     }
 }
 
@@ -123,7 +143,7 @@ impl CatalogStore for SqliteCatalog {
         self.run(move |tx| {
             let sql = "SELECT term, holder, until_ms FROM leaders WHERE role = ?";
             let lease = tx.query_row(sql, [COORDINATOR], lease)?;
-            let Some(next) = lease.lead(&holder, now_ms(tx)?, lasts) else {
+            let Some(next) = lease.lead(&holder, now_ms(), lasts) else {
                 return Ok(Leadership { mine: false, term: lease.term, holder: lease.holder });
             };
             let sql = "UPDATE leaders SET term = ?, holder = ?, until_ms = ? WHERE role = ?";
@@ -176,7 +196,7 @@ impl CatalogStore for SqliteCatalog {
 
     async fn shards(&self) -> Result<Vec<ShardRow>, CatalogError> {
         self.run(|tx| {
-            let now = now_ms(tx)?;
+            let now = now_ms();
             let sql = "SELECT shard, weight, state, writer_term, writer, address, until_ms, \
                 reported_ms, durability FROM shards WHERE state <> 4 ORDER BY shard";
             let rows: Vec<ShardColumns> = all(tx, sql, [], |row| row.try_into())?;
@@ -238,7 +258,7 @@ impl CatalogStore for SqliteCatalog {
         let bid = bid.clone();
         self.run(move |tx| {
             let lease = writer(tx, bid.shard)?;
-            let Some(next) = lease.acquire(&bid.node, now_ms(tx)?, bid.lasts) else {
+            let Some(next) = lease.acquire(&bid.node, now_ms(), bid.lasts) else {
                 return Ok(refused(lease));
             };
             set_writer(tx, &bid, &next)?;
@@ -251,7 +271,7 @@ impl CatalogStore for SqliteCatalog {
         let bid = bid.clone();
         self.run(move |tx| {
             let lease = writer(tx, bid.shard)?;
-            let Some(next) = lease.renew(term, &bid.node, now_ms(tx)?, bid.lasts) else {
+            let Some(next) = lease.renew(term, &bid.node, now_ms(), bid.lasts) else {
                 return Ok(refused(lease));
             };
             set_writer(tx, &bid, &next)?;
@@ -276,7 +296,7 @@ impl CatalogStore for SqliteCatalog {
                 return Ok(false);
             }
             let sql = "UPDATE shards SET reported_ms = ?, durability = ? WHERE shard = ?";
-            tx.execute(sql, params![now_ms(tx)?, report.durability, report.shard.0])?;
+            tx.execute(sql, params![now_ms(), report.durability, report.shard.0])?;
             let mut upsert = tx.prepare(
                 "INSERT INTO positions (shard, lane, committed, relayed) VALUES (?, ?, ?, ?) \
                 ON CONFLICT (shard, lane) DO UPDATE SET \
@@ -323,7 +343,7 @@ impl CatalogStore for SqliteCatalog {
     ) -> Result<RouterList, CatalogError> {
         let router = router.clone();
         self.run(move |tx| {
-            let now = now_ms(tx)?;
+            let now = now_ms();
             let held = held(tx, &router.id)?;
             if let Some(held) = held.filter(|held| held.is_held_from(boot, now)) {
                 return Err(CatalogError::IdTaken { address: held.address });
@@ -362,11 +382,6 @@ impl CatalogStore for SqliteCatalog {
         self.run(|tx| Ok(RouterList { number: counter(tx, "routers")?, routers: router_rows(tx)? }))
             .await
     }
-}
-
-fn now_ms(tx: &Transaction<'_>) -> Result<i64, CatalogError> {
-    let sql = "SELECT CAST(unixepoch('subsec') * 1000 AS INTEGER)";
-    Ok(tx.query_row(sql, [], |row| row.get(0))?)
 }
 
 fn all<T>(

@@ -17,10 +17,12 @@ pub use schema::{apply, golden};
 use crate::store::*;
 use async_trait::async_trait;
 use parking_lot::Mutex;
+use rusqlite::Connection;
 use shardline_domain::check::history::Span;
 use shardline_domain::check::tables::Table;
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -30,12 +32,14 @@ use worker::Worker;
 const READERS: usize = 3;
 /// How long a statement waits for another process that writes.
 const BUSY_WAIT: Duration = Duration::from_secs(5);
+/// Prepared statements of a connection.
+const STATEMENTS_KEPT: usize = 64;
 
 pub struct SqliteStore {
     writer: Worker,
     readers: Vec<Worker>,
     next_reader: AtomicUsize,
-    path: PathBuf,
+    file: File,
     /// Who this process is, once it took over.
     me: Mutex<Option<Writer>>,
 }
@@ -52,7 +56,22 @@ impl SqliteStore {
             writer,
             readers,
             next_reader: AtomicUsize::new(0),
-            path: path.to_owned(),
+            file: File::At(path.to_owned()),
+            me: Mutex::new(None),
+        })
+    }
+
+    /// A store on a database in memory, brought to this program's schema. What it is asked is done at once,
+    /// by whoever asks: nothing runs beside a simulation.
+    pub async fn on(memory: &Memory) -> Result<SqliteStore, StoreError> {
+        let worker = || Worker::Caller(memory.db.clone());
+        let writer = worker();
+        writer.run(schema::prepare).await?;
+        Ok(SqliteStore {
+            writer,
+            readers: vec![worker()],
+            next_reader: AtomicUsize::new(0),
+            file: File::In(memory.name.clone()),
             me: Mutex::new(None),
         })
     }
@@ -67,6 +86,37 @@ impl SqliteStore {
     }
 }
 
+/// A database that outlives the stores on it, as a disk does.
+#[derive(Clone, Debug)]
+pub struct Memory {
+    name: String,
+    db: Arc<Mutex<Connection>>,
+}
+
+impl Memory {
+    /// An empty one. The name is its identity.
+    pub fn new(name: &str) -> Result<Memory, StoreError> {
+        let db = Connection::open_in_memory()?;
+        db.set_prepared_statement_cache_capacity(STATEMENTS_KEPT);
+        Ok(Memory { name: name.to_owned(), db: Arc::new(Mutex::new(db)) })
+    }
+}
+
+/// Where the database is.
+enum File {
+    At(PathBuf),
+    In(String),
+}
+
+impl File {
+    fn identity(&self) -> String {
+        match self {
+            File::At(path) => control::identity(path),
+            File::In(name) => format!("memory {name}"),
+        }
+    }
+}
+
 #[async_trait]
 impl Store for SqliteStore {
     async fn take_over(&self, writer: Writer, lanes: u16) -> Result<(), StoreError> {
@@ -76,12 +126,12 @@ impl Store for SqliteStore {
     }
 
     async fn found(&self) -> Result<Found, StoreError> {
-        let server = control::identity(&self.path);
+        let server = self.file.identity();
         self.writer.run(move |db| control::found(db, server)).await
     }
 
     async fn keep_origin(&self) -> Result<(), StoreError> {
-        let (me, server) = (self.me()?, control::identity(&self.path));
+        let (me, server) = (self.me()?, self.file.identity());
         self.writer.run(move |db| control::keep_origin(db, me, &server)).await
     }
 
@@ -276,8 +326,7 @@ impl Store for SqliteStore {
 
     async fn advance(&self, lane: u16, relayed: u64, covered: u64) -> Result<(), StoreError> {
         let me = self.me()?;
-        let step =
-            move |db: &mut rusqlite::Connection| control::advance(db, me, lane, relayed, covered);
+        let step = move |db: &mut Connection| control::advance(db, me, lane, relayed, covered);
         while self.writer.run(step).await? {}
         Ok(())
     }

@@ -8,18 +8,18 @@ use crate::frames::server_frame::Frame;
 use crate::frames::{ClientFrame, Closing, Hello, ServerFrame, Welcome};
 use futures::{Sink, Stream};
 use shardline_domain::limits::SESSION_QUEUE_BYTES_MAX;
+use shardline_wire::dial::{Dial, Tcp, Wire};
 use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
 use thiserror::Error;
-use tokio::net::TcpStream;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_tungstenite::tungstenite::http::HeaderValue;
 use tokio_tungstenite::tungstenite::protocol::{CloseFrame, WebSocketConfig};
 use tokio_tungstenite::tungstenite::{self, Message};
-use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async_with_config};
+use tokio_tungstenite::{WebSocketStream, client_async_with_config};
 
 /// Thousands of connections live in one process; a longer message grows the buffer for its time.
 const BUFFER_BYTES: usize = 8 * 1024;
@@ -27,7 +27,7 @@ const BUFFER_BYTES: usize = 8 * 1024;
 const MESSAGE_BYTES_MAX: usize = 4 * SESSION_QUEUE_BYTES_MAX;
 
 pub struct Connection {
-    stream: WebSocketStream<MaybeTlsStream<TcpStream>>,
+    stream: WebSocketStream<Wire>,
     encoding: Encoding,
     out: Vec<ClientFrame>,
     flushed: bool,
@@ -77,11 +77,29 @@ pub enum ConnectionError {
 impl Connection {
     /// Connects to `address` (`http://host:port`) and offers the encoding's subprotocol. No hello yet.
     pub async fn open(address: &str, encoding: Encoding) -> Result<Connection, ConnectionError> {
-        Connection::open_offering(address, encoding, Some(encoding.subprotocol())).await
+        Connection::open_over(&Tcp, address, encoding).await
+    }
+
+    /// The same over a connection that is made in this way.
+    pub async fn open_over(
+        dial: &dyn Dial,
+        address: &str,
+        encoding: Encoding,
+    ) -> Result<Connection, ConnectionError> {
+        Connection::offer(dial, address, encoding, Some(encoding.subprotocol())).await
     }
 
     /// The same with any offer, or none.
     pub async fn open_offering(
+        address: &str,
+        encoding: Encoding,
+        subprotocol: Option<&str>,
+    ) -> Result<Connection, ConnectionError> {
+        Connection::offer(&Tcp, address, encoding, subprotocol).await
+    }
+
+    async fn offer(
+        dial: &dyn Dial,
         address: &str,
         encoding: Encoding,
         subprotocol: Option<&str>,
@@ -103,8 +121,9 @@ impl Connection {
             .write_buffer_size(BUFFER_BYTES)
             .max_message_size(Some(MESSAGE_BYTES_MAX))
             .max_frame_size(Some(MESSAGE_BYTES_MAX));
-        let connecting = connect_async_with_config(request, Some(config), true);
-        let (stream, _) = connecting.await.map_err(|error| match error {
+        let wire = dial.dial(host).await.map_err(|e| unreachable(e.to_string()))?;
+        let upgrading = client_async_with_config(request, wire, Some(config));
+        let (stream, _) = upgrading.await.map_err(|error| match error {
             tungstenite::Error::Http(response) => {
                 ConnectionError::NotUpgraded { status: response.status().as_u16() }
             }

@@ -1,25 +1,22 @@
 //! The HTTP half of the contract. Addresses are tried in turn: a call that reached no server goes to
 //! the next one; a call that a server answered is not repeated here.
 
+use crate::carrier::Carrier;
 use crate::error::{HttpError, Problem};
 use crate::frames::{Ack, ChatItem, ChatsPage, HistoryPage, Member, Message, User};
-use reqwest::{Method, StatusCode};
+use hyper::{Method, StatusCode};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
+use shardline_wire::dial::{Dial, Tcp};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
 use uuid::Uuid;
-
-/// From connecting to the whole answer.
-const CALL_TIME_MAX: Duration = Duration::from_secs(20);
-const CONNECT_TIME_MAX: Duration = Duration::from_secs(5);
 
 /// Cheap to clone; clones share their connections.
 #[derive(Clone, Debug)]
 pub struct Http {
-    http: reqwest::Client,
+    carrier: Carrier,
     addresses: Arc<[String]>,
     /// The address that worked last.
     current: Arc<AtomicUsize>,
@@ -73,21 +70,25 @@ struct History {
 impl Http {
     /// `addresses` are of the form `http://host:port`; at least one.
     pub fn new(addresses: Vec<String>) -> Result<Http, HttpError> {
+        Http::over(Arc::new(Tcp), addresses)
+    }
+
+    /// The same over connections that are made in this way, sockets included.
+    pub fn over(dial: Arc<dyn Dial>, addresses: Vec<String>) -> Result<Http, HttpError> {
         if addresses.is_empty() {
             return Err(HttpError::Unreachable("no address was given".to_owned()));
         }
-        let http = reqwest::Client::builder()
-            .connect_timeout(CONNECT_TIME_MAX)
-            .timeout(CALL_TIME_MAX)
-            .no_proxy()
-            .build()
-            .map_err(|e| HttpError::Unreachable(e.to_string()))?;
         let trimmed = addresses.iter().map(|a| a.trim_end_matches('/').to_owned());
-        Ok(Http { http, addresses: trimmed.collect(), current: Arc::default() })
+        let carrier = Carrier::new(dial);
+        Ok(Http { carrier, addresses: trimmed.collect(), current: Arc::default() })
     }
 
     pub fn addresses(&self) -> &[String] {
         &self.addresses
+    }
+
+    pub(crate) fn dial(&self) -> Arc<dyn Dial> {
+        self.carrier.dial()
     }
 
     // ---- Accounts ----
@@ -342,33 +343,24 @@ impl Http {
         let mut why = String::new();
         for offset in 0..self.addresses.len() {
             let index = (first + offset) % self.addresses.len();
-            let mut request =
-                self.http.request(method.clone(), format!("{}{path}", self.addresses[index]));
-            if let Some(token) = token {
-                request = request.bearer_auth(token);
-            }
-            if let Some(body) = &body {
-                request = request.json(body);
-            }
-            match request.send().await {
-                Ok(response) => {
+            let url = format!("{}{path}", self.addresses[index]);
+            match self.carrier.carry(&method, &url, token, body.as_ref()).await {
+                Ok((status, bytes)) => {
                     self.current.store(index, Ordering::Relaxed);
-                    return settle(response).await;
+                    return settle(status, bytes);
                 }
                 // Only a connection that was never made is surely without effect.
-                Err(error) if error.is_connect() => why = error.to_string(),
-                Err(error) => return Err(HttpError::Unreachable(error.to_string())),
+                Err(error) if error.never_left => why = error.why,
+                Err(error) => return Err(HttpError::Unreachable(error.why)),
             }
         }
         Err(HttpError::Unreachable(why))
     }
 }
 
-async fn settle(response: reqwest::Response) -> Result<(StatusCode, Vec<u8>), HttpError> {
-    let status = response.status();
-    let bytes = response.bytes().await.map_err(|e| HttpError::Unreachable(e.to_string()))?;
+fn settle(status: StatusCode, bytes: Vec<u8>) -> Result<(StatusCode, Vec<u8>), HttpError> {
     if status.is_success() {
-        return Ok((status, bytes.to_vec()));
+        return Ok((status, bytes));
     }
     let problem: Problem = serde_json::from_slice(&bytes)
         .map_err(|_| HttpError::Unreadable(format!("{status} without a problem+json body")))?;

@@ -10,6 +10,7 @@
 
 pub mod codec;
 
+mod carrier;
 mod client;
 mod connection;
 mod driver;

@@ -4,12 +4,13 @@ use crate::cell::{Cell, Fault, Side};
 use crate::cluster::Cluster;
 use crate::links::Links;
 use crate::operator::Operator;
-use crate::people::{Habits, People, Played};
+use crate::people::{Habits, People, Played, Recording};
 use crate::strike::{Stage, Strike};
 use crate::watch::Watch;
 use anyhow::{Context, Result, bail, ensure};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
+use shardline_client::Http;
 use shardline_domain::placement::transfer::Phase;
 use shardline_wire::internal::MoveInfo;
 use std::collections::{BTreeMap, BTreeSet};
@@ -93,8 +94,8 @@ impl Field {
         seed: u64,
     ) -> Result<Field> {
         std::fs::create_dir_all(&recordings)?;
-        let people = People::gather(cluster.servers()?, PEOPLE, Habits::Sends).await?;
-        let operator = Operator::new(&cluster)?;
+        let people = People::gather(Http::new(cluster.servers()?)?, PEOPLE, Habits::Sends).await?;
+        let operator = Operator::of(&cluster)?;
         let watch = Watch::new(&cluster.database_url()?)?;
         let random = StdRng::seed_from_u64(seed);
         Ok(Field { cluster, links, operator, people, watch, recordings, random, acts: 0 })
@@ -132,9 +133,9 @@ impl Field {
                 outcome.note = tried.note;
             }
             if !played.verdict.holds() {
-                bail!("{cell}: {}\n{}", played.recording.display(), played.verdict);
+                bail!("{cell}: {}\n{}", played.recording, played.verdict);
             }
-            std::fs::remove_file(&played.recording)?;
+            played.recording.remove()?;
         }
         Ok(outcome)
     }
@@ -143,7 +144,10 @@ impl Field {
         let (stage, slots) = self.stage(cell.fault).await?;
         self.acts += 1;
         let recording = self.recordings.join(format!("act-{}", self.acts));
-        let act = self.people.begin(&slots, CHATS_MOVING, CHATS_OTHER, &recording).await?;
+        let act = self
+            .people
+            .begin(&slots, CHATS_MOVING, CHATS_OTHER, Recording::File(recording))
+            .await?;
         let struck = self.strike(cell, &stage, &act.busy_slots()).await;
         // Also after an error: whoever looks for its reason wants the recording whole.
         let played = self.people.end(act).await;

@@ -5,9 +5,10 @@
 
 use crate::cluster::{Cluster, signal};
 use crate::operator::Operator;
-use crate::people::{Act, Habits, People};
+use crate::people::{Act, Habits, People, Recording};
 use anyhow::{Context, Result, bail, ensure};
 use nix::sys::signal::Signal;
+use shardline_client::Http;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::path::Path;
@@ -92,11 +93,11 @@ struct Scene<'a> {
 pub async fn play(cluster: &Cluster, recordings: &Path, times: u32) -> Result<Figures> {
     std::fs::create_dir_all(recordings)?;
     cluster.run(&["add-standby", &SHARD.to_string()])?;
-    let people = People::gather(cluster.servers()?, PEOPLE, Habits::Sends).await?;
-    let operator = Operator::new(cluster)?;
+    let people = People::gather(Http::new(cluster.servers()?)?, PEOPLE, Habits::Sends).await?;
+    let operator = Operator::of(cluster)?;
     let slots: BTreeSet<u16> = operator.slots(SHARD).await?;
     let recording = recordings.join("failover");
-    let act = people.begin(&slots, CHATS, CHATS / 2, &recording).await?;
+    let act = people.begin(&slots, CHATS, CHATS / 2, Recording::File(recording)).await?;
     let names = [format!("shard-node-{SHARD}"), format!("standby-{SHARD}")];
     let operations = cluster.operations(&names.each_ref().map(String::as_str))?;
     let operations = names.into_iter().zip(operations).collect();
@@ -105,9 +106,9 @@ pub async fn play(cluster: &Cluster, recordings: &Path, times: u32) -> Result<Fi
     let played = people.end(scene.act).await;
     let (killed, paused) = fails?;
     let played = played?;
-    ensure!(played.verdict.holds(), "{}\n{}", recording.display(), played.verdict);
+    ensure!(played.verdict.holds(), "{}\n{}", played.recording, played.verdict);
     ensure!(played.failed == 0, "{} sends failed", played.failed);
-    std::fs::remove_file(&recording)?;
+    played.recording.remove()?;
     Ok(Figures { killed, paused, sends: played.sends })
 }
 

@@ -3,11 +3,13 @@
 use crate::cluster::Cluster;
 use anyhow::{Context, Result, bail, ensure};
 use shardline_wire::internal::admin_service_client::AdminServiceClient;
+use shardline_wire::internal::check_service_client::CheckServiceClient;
 use shardline_wire::internal::operations_service_client::OperationsServiceClient;
 use shardline_wire::internal::{
-    ListMovesAnswer, ListMovesRequest, ListShardsRequest, ListSlotsRequest, PlanAnswer,
-    PlanRequest, RebalanceRequest, RemoveShardRequest, ReweightShardRequest, ShardInfo,
-    ShowMoveAnswer, ShowMoveRequest, WishMoveRequest,
+    CheckCatalogRequest, FsckFinding, FsckRequest, ListMovesAnswer, ListMovesRequest,
+    ListShardsRequest, ListSlotsRequest, PlanAnswer, PlanRequest, RebalanceRequest,
+    RemoveShardRequest, ReweightShardRequest, ShardInfo, ShowMoveAnswer, ShowMoveRequest,
+    WishMoveRequest,
 };
 use shardline_wire::link::Trust;
 use std::collections::BTreeSet;
@@ -24,7 +26,7 @@ const PATIENCE: Duration = Duration::from_secs(45);
 const PAUSE: Duration = Duration::from_millis(100);
 const BY: &str = "faults";
 
-pub(crate) struct Operator {
+pub struct Operator {
     routers: Vec<Channel>,
     preferred: AtomicUsize,
     trust: Trust,
@@ -33,15 +35,18 @@ pub(crate) struct Operator {
 type Operations = OperationsServiceClient<Channel>;
 
 impl Operator {
-    pub(crate) fn new(cluster: &Cluster) -> Result<Operator> {
+    pub(crate) fn of(cluster: &Cluster) -> Result<Operator> {
         let trust = Trust::parse(&cluster.secret()?, None).context("the cluster's secret")?;
-        let addresses = cluster.addresses(&["router-1", "router-2"])?;
-        let connect = |address: &String| Ok(trust.endpoint(address)?.connect_lazy());
+        Operator::new(&cluster.addresses(&["router-1", "router-2"])?, trust)
+    }
+
+    pub fn new(addresses: &[String], trust: Trust) -> Result<Operator> {
+        let connect = |address: &String| Ok(trust.connect_lazily(address)?);
         let routers = addresses.iter().map(connect).collect::<Result<_>>()?;
         Ok(Operator { routers, preferred: AtomicUsize::new(0), trust })
     }
 
-    pub(crate) async fn shards(&self) -> Result<Vec<ShardInfo>> {
+    pub async fn shards(&self) -> Result<Vec<ShardInfo>> {
         let ask = async move |channel: Channel, request: Request<_>| {
             AdminServiceClient::new(channel).list_shards(request).await
         };
@@ -49,7 +54,7 @@ impl Operator {
     }
 
     /// The slots a shard has.
-    pub(crate) async fn slots(&self, shard: u32) -> Result<BTreeSet<u16>> {
+    pub async fn slots(&self, shard: u32) -> Result<BTreeSet<u16>> {
         let request = ListSlotsRequest { shard: Some(shard) };
         let ask = async move |channel: Channel, request: Request<_>| {
             AdminServiceClient::new(channel).list_slots(request).await
@@ -59,7 +64,7 @@ impl Operator {
     }
 
     /// With a rebalance's number: its moves alone.
-    pub(crate) async fn moves(&self, rebalance: Option<u64>) -> Result<ListMovesAnswer> {
+    pub async fn moves(&self, rebalance: Option<u64>) -> Result<ListMovesAnswer> {
         let request = ListMovesRequest { all: true, rebalance };
         let ask = async move |channel: Channel, request: Request<_>| {
             Operations::new(channel).list_moves(request).await
@@ -68,7 +73,7 @@ impl Operator {
     }
 
     /// The router that coordinates, once one does.
-    pub(crate) async fn coordinator(&self) -> Result<String> {
+    pub async fn coordinator(&self) -> Result<String> {
         let until = Instant::now() + PATIENCE;
         loop {
             let leads = self.moves(None).await?.coordinator;
@@ -80,7 +85,7 @@ impl Operator {
         }
     }
 
-    pub(crate) async fn show(&self, id: u64) -> Result<ShowMoveAnswer> {
+    pub async fn show(&self, id: u64) -> Result<ShowMoveAnswer> {
         let request = ShowMoveRequest { r#move: id };
         let ask = async move |channel: Channel, request: Request<_>| {
             Operations::new(channel).show_move(request).await
@@ -88,7 +93,7 @@ impl Operator {
         Ok(self.ask(request, ask).await?)
     }
 
-    pub(crate) async fn reweight(&self, shard: u32, weight: u32) -> Result<()> {
+    pub async fn reweight(&self, shard: u32, weight: u32) -> Result<()> {
         let request = ReweightShardRequest { shard, weight, by: BY.to_owned() };
         let ask = async move |channel: Channel, request: Request<_>| {
             Operations::new(channel).reweight_shard(request).await
@@ -96,7 +101,7 @@ impl Operator {
         Ok(self.ask(request, ask).await.map(drop)?)
     }
 
-    pub(crate) async fn plan(&self) -> Result<PlanAnswer> {
+    pub async fn plan(&self) -> Result<PlanAnswer> {
         let request = PlanRequest { window_ms: Some(0) };
         let ask = async move |channel: Channel, request: Request<_>| {
             Operations::new(channel).plan(request).await
@@ -105,7 +110,7 @@ impl Operator {
     }
 
     /// Begins one without windows; its number.
-    pub(crate) async fn rebalance(&self) -> Result<u64> {
+    pub async fn rebalance(&self) -> Result<u64> {
         let by = BY.to_owned();
         let request = RebalanceRequest { window_ms: Some(0), digest: String::new(), by };
         let ask = async move |channel: Channel, request: Request<_>| {
@@ -123,7 +128,7 @@ impl Operator {
         }
     }
 
-    pub(crate) async fn abort(&self, id: u64) -> Result<()> {
+    pub async fn abort(&self, id: u64) -> Result<()> {
         let wish = "abort".to_owned();
         let request = WishMoveRequest { r#move: id, wish, by: BY.to_owned() };
         let ask = async move |channel: Channel, request: Request<_>| {
@@ -133,7 +138,7 @@ impl Operator {
     }
 
     /// Why the shard is not removed. An error if it is.
-    pub(crate) async fn refusal_to_remove(&self, shard: u32) -> Result<String> {
+    pub async fn refusal_to_remove(&self, shard: u32) -> Result<String> {
         let request = RemoveShardRequest { shard, by: BY.to_owned() };
         let ask = async move |channel: Channel, request: Request<_>| {
             Operations::new(channel).remove_shard(request).await
@@ -145,6 +150,45 @@ impl Operator {
             Err(status) => bail!("removing shard {shard}: {status}"),
             Ok(_) => bail!("shard {shard} was removed although it holds slots"),
         }
+    }
+
+    /// What does not fit together on the shards and in the catalog, a line each.
+    pub async fn findings(&self) -> Result<Vec<String>> {
+        let mut found = Vec::new();
+        for shard in self.shards().await? {
+            let mut place = None;
+            loop {
+                let shard = shard.shard;
+                let request = FsckRequest {
+                    shard,
+                    place,
+                    deep: true,
+                    by: BY.to_owned(),
+                    ..FsckRequest::default()
+                };
+                let ask = async move |channel: Channel, request: Request<_>| {
+                    CheckServiceClient::new(channel).fsck(request).await
+                };
+                let page = self.ask(request, ask).await?;
+                if 0 < page.uncompared {
+                    found.push(format!("shard {shard}: not compared: {}", page.why));
+                }
+                let tell = |one: &FsckFinding| {
+                    format!("shard {shard}: {} {}: {}", one.kind, one.entity, one.text)
+                };
+                found.extend(page.findings.iter().map(tell));
+                place = page.next;
+                if place.is_none() {
+                    break;
+                }
+            }
+        }
+        let ask = async move |channel: Channel, request: Request<_>| {
+            CheckServiceClient::new(channel).check_catalog(request).await
+        };
+        let catalog = self.ask(CheckCatalogRequest {}, ask).await?;
+        found.extend(catalog.findings.iter().map(|one| format!("catalog: {one:?}")));
+        Ok(found)
     }
 
     /// Repeats what may pass. All of it may be asked twice.

@@ -19,7 +19,8 @@ use shardline_history::{Bounds, History, Reader, Verdict, Writer, invariants};
 use shardline_load::accounts::{self, patiently};
 use shardline_load::recording::{self, Caller};
 use std::collections::{BTreeSet, HashMap};
-use std::path::{Path, PathBuf};
+use std::fmt;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -36,7 +37,7 @@ const BREATH: Duration = Duration::from_millis(600);
 const LOOK: Duration = Duration::from_millis(30);
 const OPEN_TRIES: u32 = 20;
 
-pub(crate) struct People {
+pub struct People {
     people: Vec<Person>,
     http: Http,
     habits: Habits,
@@ -67,15 +68,68 @@ struct Talk {
 }
 
 /// What an act came to.
-pub(crate) struct Played {
-    pub(crate) verdict: Verdict,
-    pub(crate) recording: PathBuf,
-    pub(crate) sends: usize,
+pub struct Played {
+    pub verdict: Verdict,
+    pub recording: Recording,
+    pub sends: usize,
     /// Refused for good, or given up.
-    pub(crate) failed: u64,
+    pub failed: u64,
+    /// From the last answer until everybody had seen everything; None: somebody never did.
+    pub settled: Option<Duration>,
     /// The longest time from a send to its acknowledgement, where slots move and elsewhere.
-    pub(crate) longest_moving: Duration,
-    pub(crate) longest_other: Duration,
+    pub longest_moving: Duration,
+    pub longest_other: Duration,
+}
+
+/// Where an act is recorded.
+#[derive(Clone, Debug)]
+pub enum Recording {
+    File(PathBuf),
+    /// As a file of it would be, once it is over.
+    Memory(Vec<u8>),
+}
+
+impl Recording {
+    fn begin(&self) -> Result<Writer> {
+        Ok(match self {
+            Recording::File(path) => recording::create(path)?,
+            Recording::Memory(_) => Writer::in_memory("sim"),
+        })
+    }
+
+    /// What is in it, once the writer has finished.
+    fn end(&mut self, writer: Writer) -> Result<History> {
+        let mut history = History::default();
+        match self {
+            Recording::File(path) => {
+                writer.finish().context("the recording is not whole")?;
+                history.read(&path.display().to_string(), Reader::open(path)?)?;
+            }
+            Recording::Memory(text) => {
+                writer.clone().finish()?;
+                *text = writer.text().context("it is in memory")?;
+                history.read("the recording", Reader::new(text.as_slice())?)?;
+            }
+        }
+        Ok(history)
+    }
+
+    /// A file that nobody needs any more.
+    pub fn remove(&self) -> Result<()> {
+        match self {
+            Recording::File(path) => Ok(std::fs::remove_file(path)?),
+            Recording::Memory(_) => Ok(()),
+        }
+    }
+}
+
+impl fmt::Display for Recording {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Recording::File(path) => path.display().fmt(f),
+            Recording::Memory(text) => write!(f, "{} bytes in memory", text.len()),
+        }
+    }
 }
 
 #[derive(Default)]
@@ -95,12 +149,12 @@ impl Tally {
     }
 }
 
-pub(crate) struct Act {
+pub struct Act {
     talks: Vec<Talk>,
     /// By person, whoever talks.
     callers: HashMap<usize, Caller>,
     writer: Writer,
-    recording: PathBuf,
+    recording: Recording,
     stop: Arc<AtomicBool>,
     tally: Arc<Mutex<Tally>>,
     senders: JoinSet<()>,
@@ -108,20 +162,18 @@ pub(crate) struct Act {
 
 /// What people do.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Habits {
+pub enum Habits {
     /// They send and follow.
     Sends,
     /// They also edit, delete, read and say how far they read.
     Everything,
+    /// All but saying and asking how far they read: while Redis loses what it had, a node other than the
+    /// one that took a cursor may show it as it was a moment before.
+    AllButCursors,
 }
 
 impl People {
-    pub(crate) async fn gather(
-        servers: Vec<String>,
-        count: usize,
-        habits: Habits,
-    ) -> Result<People> {
-        let http = Http::new(servers)?;
+    pub async fn gather(http: Http, count: usize, habits: Habits) -> Result<People> {
         let accounts = accounts::gather(&http, count, None).await?;
         let shared = Arc::<Mutex<Option<Sight>>>::default();
         let (mut people, mut readers) = (Vec::new(), JoinSet::new());
@@ -171,19 +223,19 @@ impl People {
     }
 
     /// Begins to talk: in chats of the slots that are to move, and in some others.
-    pub(crate) async fn begin(
+    pub async fn begin(
         &self,
         slots: &BTreeSet<u16>,
         moving: usize,
         others: usize,
-        recording: &Path,
+        recording: Recording,
     ) -> Result<Act> {
         let inside = self.pairs(slots, true, moving);
         ensure!(!inside.is_empty(), "no two people have their chat in the slots that move");
         let outside = self.pairs(slots, false, others);
         let pairs = inside.into_iter().map(|two| (two, true));
         let pairs = pairs.chain(outside.into_iter().map(|two| (two, false)));
-        let writer = recording::create(recording)?;
+        let writer = recording.begin()?;
         let chats = try_join_all(pairs.map(|(two, moves)| self.talk(two, moves))).await?;
         *self.shared.lock() = Some(Sight {
             writer: writer.clone(),
@@ -198,7 +250,7 @@ impl People {
             talks,
             callers: HashMap::new(),
             writer,
-            recording: recording.to_owned(),
+            recording,
             stop: Arc::default(),
             tally: Arc::default(),
             senders: JoinSet::new(),
@@ -232,7 +284,8 @@ impl People {
             return;
         }
         let (http, stop, shared) = (self.http.clone(), act.stop.clone(), self.shared.clone());
-        let deeds = Deeds { caller, http, talk, stop, own, tally: act.tally.clone(), shared };
+        let (habits, tally) = (self.habits, act.tally.clone());
+        let deeds = Deeds { caller, http, talk, stop, own, tally, shared, habits };
         act.senders.spawn(deeds.run());
     }
 
@@ -267,34 +320,33 @@ impl People {
     }
 
     /// Ends the talk, waits until everybody saw everything, and judges the recording.
-    pub(crate) async fn end(&self, mut act: Act) -> Result<Played> {
+    pub async fn end(&self, mut act: Act) -> Result<Played> {
         act.stop.store(true, Ordering::Relaxed);
         while act.senders.join_next().await.is_some() {}
         let mut heads = Vec::new();
         for talk in &act.talks {
             heads.push(self.head_ver(&act, talk).await.context("a head")?);
         }
-        let until = Instant::now() + SETTLE_MAX;
-        while !self.saw_all(&act.talks, &heads) && Instant::now() < until {
+        let ended = Instant::now();
+        while !self.saw_all(&act.talks, &heads) && ended.elapsed() < SETTLE_MAX {
             sleep(LOOK).await;
         }
+        let settled = self.saw_all(&act.talks, &heads).then(|| ended.elapsed());
         for (talk, head_ver) in act.talks.iter().zip(heads) {
             let callers = self.callers(&act, talk)?;
             let ending = deeds::record_end(&callers, &self.http, talk, head_ver);
             ending.await.context("the final state")?;
         }
         *self.shared.lock() = None;
-        act.writer.finish().context("the recording is not whole")?;
-        let mut history = History::default();
-        let name = act.recording.display().to_string();
-        history.read(&name, Reader::open(&act.recording)?)?;
+        let history = act.recording.end(act.writer)?;
         let verdict = invariants::check(&history);
         let tally = act.tally.lock();
         Ok(Played {
             verdict,
-            recording: act.recording.clone(),
+            recording: act.recording,
             sends: history.sends.len(),
             failed: tally.failed,
+            settled,
             longest_other: tally.longest[0],
             longest_moving: tally.longest[1],
         })

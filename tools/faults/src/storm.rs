@@ -9,7 +9,7 @@ use crate::blow::{Blow, Deed};
 use crate::cluster::{Cluster, is_server, signal};
 use crate::links::Links;
 use crate::operator::Operator;
-use crate::people::{Habits, People};
+use crate::people::{Habits, People, Recording};
 use crate::proxy::Mode;
 use crate::strike::ROUTERS;
 use anyhow::{Context, Result, bail, ensure};
@@ -17,6 +17,7 @@ use nix::sys::signal::Signal;
 use rand::rngs::StdRng;
 use rand::seq::SliceRandom;
 use rand::{RngExt, SeedableRng};
+use shardline_client::Http;
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -86,8 +87,9 @@ impl Storm {
         away: Duration,
     ) -> Result<Storm> {
         std::fs::create_dir_all(&recordings)?;
-        let people = People::gather(cluster.servers()?, PEOPLE, Habits::Everything).await?;
-        let operator = Operator::new(&cluster)?;
+        let people =
+            People::gather(Http::new(cluster.servers()?)?, PEOPLE, Habits::Everything).await?;
+        let operator = Operator::of(&cluster)?;
         let random = StdRng::seed_from_u64(seed);
         Ok(Storm { cluster, links, operator, people, recordings, random, away, acts: 0 })
     }
@@ -101,7 +103,7 @@ impl Storm {
         let slots = self.operator.slots(SHARD).await?;
         self.acts += 1;
         let recording = self.recordings.join(format!("storm-{}", self.acts));
-        let act = self.people.begin(&slots, CHATS, CHATS, &recording).await?;
+        let act = self.people.begin(&slots, CHATS, CHATS, Recording::File(recording)).await?;
         sleep(CALM).await;
         let struck = self.strike(fault).await;
         sleep(AFTERWARDS).await;
@@ -110,10 +112,10 @@ impl Storm {
         let note = struck?;
         let played = played?;
         if !played.verdict.holds() {
-            bail!("{}\n{}", played.recording.display(), played.verdict);
+            bail!("{}\n{}", played.recording, played.verdict);
         }
         self.audit().await?;
-        std::fs::remove_file(&played.recording)?;
+        played.recording.remove()?;
         Ok(Outcome {
             fault,
             longest_here: played.longest_moving,

@@ -1,4 +1,4 @@
-//! Records while clients run: a caller pays for a lock and a push; a thread of its own writes.
+//! Records while clients run: a caller pays for a lock and a push; a thread of its own writes, or nobody does.
 
 use crate::record::{Header, Line, Record, VERSION};
 use std::fs::File;
@@ -23,6 +23,8 @@ struct Shared {
     /// Somebody waits for room, or the thread for records.
     changed: Condvar,
     began: Instant,
+    /// Of a recording in memory, which may be as long as it likes.
+    header: Option<Header>,
 }
 
 struct State {
@@ -39,12 +41,7 @@ impl Writer {
         let header =
             Header { shardline_history: VERSION, process: process.to_owned(), began_at_ms };
         write_line(&mut file, &header)?;
-        let state =
-            State { waiting: Vec::with_capacity(1024), ending: false, failed: None, thread: None };
-        // The judge depends on nothing of ours, and records real time.
-        #[allow(clippy::disallowed_methods)]
-        let began = Instant::now();
-        let shared = Arc::new(Shared { state: Mutex::new(state), changed: Condvar::new(), began });
+        let shared = Arc::new(Shared::begin(None));
         let thread = std::thread::Builder::new().name("history".to_owned()).spawn({
             let shared = shared.clone();
             move || shared.write_all(file)
@@ -53,10 +50,29 @@ impl Writer {
         Ok(Writer { shared })
     }
 
+    /// For a simulation: nothing is written anywhere, and no thread runs beside it.
+    pub fn in_memory(process: &str) -> Writer {
+        let header =
+            Header { shardline_history: VERSION, process: process.to_owned(), began_at_ms: 0 };
+        Writer { shared: Arc::new(Shared::begin(Some(header))) }
+    }
+
+    /// A recording in memory as a file of it would be; None of one that is written to a file.
+    pub fn text(&self) -> Option<Vec<u8>> {
+        let header = self.shared.header.as_ref()?;
+        let mut text = Vec::new();
+        let written = write_line(&mut text, header).and_then(|()| {
+            let state = self.shared.lock();
+            state.waiting.iter().try_for_each(|line| write_line(&mut text, line))
+        });
+        written.ok().map(|()| text)
+    }
+
     /// Stamps the record with the time now. Never fails: `finish` tells.
     pub fn record(&self, record: Record) {
         let mut state = self.shared.lock();
-        while WAITING_MAX <= state.waiting.len() && state.failed.is_none() {
+        let to_file = self.shared.header.is_none();
+        while to_file && WAITING_MAX <= state.waiting.len() && state.failed.is_none() {
             state = self.shared.wait(state, WRITE_EVERY);
         }
         if state.failed.is_none() && !state.ending {
@@ -88,6 +104,15 @@ impl Writer {
 }
 
 impl Shared {
+    fn begin(header: Option<Header>) -> Shared {
+        let state =
+            State { waiting: Vec::with_capacity(1024), ending: false, failed: None, thread: None };
+        // The judge depends on nothing of ours, and records real time.
+        #[allow(clippy::disallowed_methods)]
+        let began = Instant::now();
+        Shared { state: Mutex::new(state), changed: Condvar::new(), began, header }
+    }
+
     fn lock(&self) -> MutexGuard<'_, State> {
         // Nobody panics while holding it.
         self.state.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
@@ -129,7 +154,7 @@ impl Shared {
     }
 }
 
-fn write_line(file: &mut BufWriter<File>, line: &impl serde::Serialize) -> io::Result<()> {
+fn write_line(file: &mut impl Write, line: &impl serde::Serialize) -> io::Result<()> {
     serde_json::to_writer(&mut *file, line)?;
     file.write_all(b"\n")
 }

@@ -70,6 +70,22 @@ const EDGES: &[(&str, &[&str], &[&str])] = &[
         ],
         &["rusqlite"],
     ),
+    // It is the whole cluster, and its people are those of the faults.
+    (
+        "shardline-sim",
+        &[
+            "shardline-backends",
+            "shardline-client",
+            "shardline-conn-node",
+            "shardline-daemon",
+            "shardline-domain",
+            "shardline-faults",
+            "shardline-router",
+            "shardline-shard-node",
+            "shardline-wire",
+        ],
+        &["mysql_async", "rdkafka", "deadpool-redis"],
+    ),
     ("shardline-history", &[], &["tokio"]),
     ("shardline-tidy", &[], &[]),
 ];

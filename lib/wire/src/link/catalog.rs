@@ -53,7 +53,7 @@ impl CatalogClient {
         trust: Trust,
     ) -> Result<CatalogClient, tonic::transport::Error> {
         let connect = |address: &String| {
-            let channel = trust.endpoint(address)?.connect_lazy();
+            let channel = trust.connect_lazily(address)?;
             Ok(CatalogServiceClient::new(channel).max_decoding_message_size(MESSAGE_BYTES_MAX))
         };
         let routers = addresses.iter().map(connect).collect::<Result<_, _>>()?;

@@ -35,10 +35,9 @@ impl InspectConnect for InspectLinks {
     fn open(&self, address: &str) -> Arc<dyn Inspect> {
         let client = self
             .trust
-            .endpoint(address)
-            .map(|endpoint| {
-                InspectServiceClient::new(endpoint.connect_lazy())
-                    .max_decoding_message_size(MESSAGE_BYTES_MAX)
+            .connect_lazily(address)
+            .map(|channel| {
+                InspectServiceClient::new(channel).max_decoding_message_size(MESSAGE_BYTES_MAX)
             })
             .map_err(|error| Refusal::new(Code::Unavailable, error.to_string()));
         Arc::new(InspectLink { client, trust: self.trust.clone() })

@@ -37,10 +37,9 @@ impl MovesConnect for MoveLinks {
     fn open(&self, address: &str) -> Arc<dyn Moves> {
         let client = self
             .trust
-            .endpoint(address)
-            .map(|endpoint| {
-                MoveServiceClient::new(endpoint.connect_lazy())
-                    .max_decoding_message_size(MESSAGE_BYTES_MAX)
+            .connect_lazily(address)
+            .map(|channel| {
+                MoveServiceClient::new(channel).max_decoding_message_size(MESSAGE_BYTES_MAX)
             })
             .map_err(|error| Refusal::new(Code::Unavailable, error.to_string()));
         Arc::new(MoveLink { client, trust: self.trust.clone() })

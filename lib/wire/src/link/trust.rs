@@ -3,7 +3,9 @@
 
 use super::secret::Secret;
 use super::tls::{Tls, TlsError, causes};
-use super::{endpoint, server};
+use super::{CONNECT_TIME_MAX, endpoint, server};
+use crate::dial::{Dial, connector};
+use std::sync::Arc;
 use thiserror::Error;
 use tonic::service::Interceptor;
 use tonic::transport::{Channel, Endpoint, Error, Server};
@@ -13,6 +15,8 @@ use tonic::{Request, Status};
 pub struct Trust {
     secret: Secret,
     tls: Option<Tls>,
+    /// None: by TCP.
+    dial: Option<Arc<dyn Dial>>,
 }
 
 /// Why the settings make no trust.
@@ -45,12 +49,17 @@ impl Trust {
     pub fn parse(secret: &str, tls: Option<[&str; 3]>) -> Result<Trust, TrustError> {
         let secret = Secret::new(secret).ok_or(TrustError::Secret)?;
         let tls = tls.map(|[authority, certificate, key]| Tls::parse(authority, certificate, key));
-        Ok(Trust { secret, tls: tls.transpose()? })
+        Ok(Trust { secret, tls: tls.transpose()?, dial: None })
     }
 
     /// Without `tls` nothing is encrypted: for loopback, and networks that nobody else is on.
     pub fn new(secret: Secret, tls: Option<Tls>) -> Trust {
-        Trust { secret, tls }
+        Trust { secret, tls, dial: None }
+    }
+
+    /// The same over connections that are made in this way.
+    pub fn over(self, dial: Arc<dyn Dial>) -> Trust {
+        Trust { dial: Some(dial), ..self }
     }
 
     /// A server for our services, with the same keepalive as the clients.
@@ -93,6 +102,26 @@ impl Trust {
     pub(super) async fn connect(&self, address: &str) -> Result<Channel, Status> {
         let endpoint = self.endpoint(address);
         let endpoint = endpoint.map_err(|error| Status::invalid_argument(causes(&error)))?;
-        endpoint.connect().await.map_err(|error| Status::unavailable(causes(&error)))
+        let connected = match &self.dial {
+            Some(dial) => {
+                endpoint.connect_with_connector(connector(dial.clone(), CONNECT_TIME_MAX)).await
+            }
+            None => endpoint.connect().await,
+        };
+        connected.map_err(|error| Status::unavailable(causes(&error)))
+    }
+
+    /// A connection that is made when it is first used, and again when it was lost.
+    ///
+    /// # Errors
+    /// If that is no address.
+    pub fn connect_lazily(&self, address: &str) -> Result<Channel, Error> {
+        let endpoint = self.endpoint(address)?;
+        Ok(match &self.dial {
+            Some(dial) => {
+                endpoint.connect_with_connector_lazy(connector(dial.clone(), CONNECT_TIME_MAX))
+            }
+            None => endpoint.connect_lazy(),
+        })
     }
 }

@@ -1,6 +1,6 @@
 //! Moves in a SQLite catalog.
 
-use super::{SqliteCatalog, all, check_leader, counter, now_ms, set_counter};
+use super::{SqliteCatalog, all, check_leader, counter, set_counter};
 use crate::catalog::CatalogError;
 use crate::catalog::moves::{
     COPIED, CopiedColumns, Course, MOVE_COLUMNS, MoveColumns, MoveRow, MoveStore, NewMove, Step,
@@ -11,6 +11,7 @@ use crate::catalog::operations::first_epoch;
 use crate::catalog::rows::slot_row;
 use async_trait::async_trait;
 use rusqlite::{OptionalExtension, Row, Transaction, params};
+use shardline_daemon::clock::now_ms;
 use shardline_domain::id::ShardId;
 use shardline_domain::placement::pace::Copied;
 use shardline_domain::placement::transfer::{
@@ -35,7 +36,7 @@ impl MoveStore for SqliteCatalog {
                 takes_slots(tx, new)?;
             }
             may_hold(&moves, &wanted(tx, &moves)?)?;
-            let now = now_ms(tx)?;
+            let now = now_ms();
             let mut ids = Vec::with_capacity(moves.len());
             for new in moves {
                 let id = next_id(tx)?;
@@ -74,7 +75,7 @@ impl MoveStore for SqliteCatalog {
                 target: writer_term(tx, present.target)?,
             };
             let next = stepped(&arrow, &present, &entries(tx, arrow.move_id)?, newest)?;
-            let now = now_ms(tx)?;
+            let now = now_ms();
             let id = arrow.move_id.0;
             let held = "slot IN (SELECT slot FROM holds WHERE move = ?)";
             match arrow.effect() {
@@ -117,7 +118,7 @@ impl MoveStore for SqliteCatalog {
                 return Err(NotAsExpected::Moved { move_id: id, phase, attempt }.into());
             }
             let next = reversed(&present, &entries(tx, id)?, next_id(tx)?)?;
-            let now = now_ms(tx)?;
+            let now = now_ms();
             insert(tx, &next, None, now)?;
             let sql = "UPDATE holds SET move = ? WHERE move = ?";
             tx.execute(sql, params![next.id.0, id.0])?;
@@ -140,7 +141,7 @@ impl MoveStore for SqliteCatalog {
             if present.wish == wish {
                 return Ok(());
             }
-            let now = now_ms(tx)?;
+            let now = now_ms();
             let sql = "UPDATE moves SET wish = ? WHERE move = ?";
             tx.execute(sql, params![wish as u8, id.0])?;
             let detail = format!("{by} wishes: {}", wish.name());
@@ -161,7 +162,7 @@ impl MoveStore for SqliteCatalog {
                 (SELECT move FROM moves WHERE phase IN (12, 14) ORDER BY move DESC LIMIT ?) \
                 ORDER BY move"
             );
-            let now = now_ms(tx)?;
+            let now = now_ms();
             let rows = all(tx, &sql, [ended], columns)?;
             rows.into_iter().map(|columns| move_row(columns, now)).collect()
         })
@@ -270,7 +271,7 @@ fn find(
 ) -> Result<Option<(MoveRow, Vec<MovingSlot>)>, CatalogError> {
     let sql = format!("SELECT {MOVE_COLUMNS} FROM moves WHERE move = ?");
     let Some(row) = tx.query_row(&sql, [id.0], columns).optional()? else { return Ok(None) };
-    let row = move_row(row, now_ms(tx)?)?;
+    let row = move_row(row, now_ms())?;
     let sql = "SELECT slot, epoch FROM move_slots WHERE move = ? ORDER BY slot";
     let slots = moving_slots(all(tx, sql, [id.0], |row| row.try_into())?, row.attempt)?;
     Ok(Some((row, slots)))

@@ -1,7 +1,7 @@
 //! What operators change in a SQLite catalog.
 
 use super::moves::put_rebuilt;
-use super::{SqliteCatalog, all, check_leader, counter, now_ms, set_counter};
+use super::{SqliteCatalog, all, check_leader, counter, set_counter};
 use crate::catalog::moves::{cut, millis};
 use crate::catalog::operations::{
     ChangeRow, EMPTY_IF_NONE, Holdings, JoiningShard, Keep, OperationStore, Rebalance,
@@ -11,6 +11,7 @@ use crate::catalog::operations::{
 use crate::catalog::{CatalogError, Rebuilt, RebuiltShard, ShardState};
 use async_trait::async_trait;
 use rusqlite::{OptionalExtension, Transaction, params};
+use shardline_daemon::clock::now_ms;
 use shardline_domain::id::ShardId;
 use std::time::Duration;
 
@@ -98,7 +99,7 @@ impl OperationStore for SqliteCatalog {
     async fn begin_rebalance(&self, window: Duration, by: &str) -> Result<Rebalance, CatalogError> {
         let by = by.to_owned();
         self.run(move |tx| {
-            let now = now_ms(tx)?;
+            let now = now_ms();
             runs(newest(tx, now)?)?;
             let id = counter(tx, "rebalances")? + 1;
             set_counter(tx, "rebalances", id)?;
@@ -150,7 +151,7 @@ impl OperationStore for SqliteCatalog {
     }
 
     async fn rebalance(&self) -> Result<Option<Rebalance>, CatalogError> {
-        self.run(|tx| newest(tx, now_ms(tx)?)).await
+        self.run(|tx| newest(tx, now_ms())).await
     }
 
     async fn throttle(&self) -> Result<u64, CatalogError> {
@@ -190,7 +191,7 @@ impl OperationStore for SqliteCatalog {
             }
             let last = counter(tx, "moves")?.max(rebuilt.last_move.0);
             set_counter(tx, "moves", last)?;
-            let now = now_ms(tx)?;
+            let now = now_ms();
             for left in &rebuilt.moves {
                 put_rebuilt(tx, left, now)?;
             }
@@ -203,7 +204,7 @@ impl OperationStore for SqliteCatalog {
         let keep = *keep;
         self.run(move |tx| {
             check_leader(tx, term)?;
-            let (moves_before, changes_before) = keep.before(now_ms(tx)?);
+            let (moves_before, changes_before) = keep.before(now_ms());
             let sql = "SELECT move FROM moves WHERE phase IN (12, 14) ORDER BY move DESC \
                 LIMIT 1 OFFSET ?";
             let beyond: Option<u64> =
@@ -315,7 +316,7 @@ pub(super) fn changed(tx: &Transaction<'_>, by: &str, what: &str) -> Result<(), 
     let number = counter(tx, "changes")? + 1;
     set_counter(tx, "changes", number)?;
     let sql = "INSERT INTO changes (n, at_ms, who, what) VALUES (?, ?, ?, ?)";
-    tx.execute(sql, params![number, now_ms(tx)?, by, cut(what)])?;
+    tx.execute(sql, params![number, now_ms(), by, cut(what)])?;
     Ok(())
 }
 

@@ -1,13 +1,15 @@
-//! A thread that owns one connection and does what it is asked, one thing after another.
+//! Does what it is asked on one connection, one thing after another: a thread that owns it, or the caller.
 
 use crate::store::{CommitError, StoreError};
+use parking_lot::Mutex;
 use rusqlite::Connection;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
 
-use super::BUSY_WAIT;
+use super::{BUSY_WAIT, STATEMENTS_KEPT};
 
 /// Asked and not yet begun; further callers wait for their place.
 const WAITING_MAX: usize = 64;
@@ -16,8 +18,10 @@ const ANSWER_WITHIN: Duration = Duration::from_secs(10);
 
 type Job = Box<dyn FnOnce(&mut Connection) + Send>;
 
-pub(super) struct Worker {
-    jobs: mpsc::Sender<Job>,
+pub(super) enum Worker {
+    Thread(mpsc::Sender<Job>),
+    /// Whoever asks does it: for a database in memory.
+    Caller(Arc<Mutex<Connection>>),
 }
 
 impl Worker {
@@ -33,7 +37,7 @@ impl Worker {
                 }
             })
             .map_err(|error| StoreError::Unavailable(format!("no thread: {error}")))?;
-        Ok(Worker { jobs })
+        Ok(Worker::Thread(jobs))
     }
 
     /// Work whose failure leaves nothing behind, or which may be repeated. A job is not taken back when
@@ -43,11 +47,15 @@ impl Worker {
         T: Send + 'static,
         F: FnOnce(&mut Connection) -> Result<T, StoreError> + Send + 'static,
     {
+        let jobs = match self {
+            Worker::Thread(jobs) => jobs,
+            Worker::Caller(db) => return work(&mut db.lock()),
+        };
         let gone = |what: &str| StoreError::Unavailable(what.to_owned());
         let asked_and_answered = async {
             let (answer, answered) = oneshot::channel();
             let job: Job = Box::new(move |db| drop(answer.send(work(db))));
-            self.jobs.send(job).await.map_err(|_| gone("its thread has ended"))?;
+            jobs.send(job).await.map_err(|_| gone("its thread has ended"))?;
             answered.await.map_err(|_| gone("its thread has ended"))?
         };
         timeout(ANSWER_WITHIN, asked_and_answered)
@@ -60,9 +68,13 @@ impl Worker {
     where
         F: FnOnce(&mut Connection) -> Result<(), CommitError> + Send + 'static,
     {
+        let jobs = match self {
+            Worker::Thread(jobs) => jobs,
+            Worker::Caller(db) => return work(&mut db.lock()),
+        };
         let (answer, answered) = oneshot::channel();
         let job: Job = Box::new(move |db| drop(answer.send(work(db))));
-        match timeout(ANSWER_WITHIN, self.jobs.send(job)).await {
+        match timeout(ANSWER_WITHIN, jobs.send(job)).await {
             Ok(Ok(())) => {}
             Ok(Err(_)) => return Err(CommitError::NotStored("its thread has ended".to_owned())),
             Err(_) => return Err(CommitError::NotStored("too much is waiting".to_owned())),
@@ -83,6 +95,6 @@ pub(super) fn open(path: &Path) -> Result<Connection, StoreError> {
     // A commit returns when the log is on disk.
     db.pragma_update(None, "synchronous", "full")?;
     db.pragma_update(None, "foreign_keys", "off")?;
-    db.set_prepared_statement_cache_capacity(64);
+    db.set_prepared_statement_cache_capacity(STATEMENTS_KEPT);
     Ok(db)
 }

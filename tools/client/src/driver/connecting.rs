@@ -16,7 +16,7 @@ impl Driver {
         let token = self.session.lock().token.clone();
         let address = self.http.addresses()[self.address].clone();
         self.state.send_replace(State::Connecting);
-        self.link.connect(address, token, &self.options);
+        self.link.connect(self.http.dial(), address, token, &self.options);
     }
 
     pub(super) fn renew(&mut self) {

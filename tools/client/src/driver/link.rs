@@ -7,6 +7,8 @@ use crate::frames::Welcome;
 use crate::http::{Http, Session};
 use futures::future::BoxFuture;
 use shardline_domain::error::Code;
+use shardline_wire::dial::Dial;
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::{Instant, timeout};
 
@@ -96,11 +98,17 @@ impl Link {
         self.stage = Stage::Idle;
     }
 
-    pub(crate) fn connect(&mut self, address: String, token: String, options: &Options) {
+    pub(crate) fn connect(
+        &mut self,
+        dial: Arc<dyn Dial>,
+        address: String,
+        token: String,
+        options: &Options,
+    ) {
         let (encoding, device) = (options.encoding, options.device.clone());
         let deadline = options.timing.connect_deadline;
         let connecting = async move {
-            let mut connection = Connection::open(&address, encoding).await?;
+            let mut connection = Connection::open_over(&*dial, &address, encoding).await?;
             let welcome = connection.hello(&token, &device, deadline).await?;
             Ok((Box::new(connection), welcome))
         };

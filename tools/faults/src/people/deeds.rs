@@ -1,7 +1,7 @@
 //! What people do in their chats besides talking: read pages, edit and delete what they said, say how far
 //! they read, look at their list. A fault may let any of it fail; what came of it is judged.
 
-use super::{Sight, Talk, Tally};
+use super::{Habits, Sight, Talk, Tally};
 use parking_lot::Mutex;
 use rand::RngExt;
 use shardline_client::{CallError, Http};
@@ -27,6 +27,7 @@ pub(super) struct Deeds {
     pub(super) own: Arc<Mutex<Own>>,
     pub(super) tally: Arc<Mutex<Tally>>,
     pub(super) shared: Arc<Mutex<Option<Sight>>>,
+    pub(super) habits: Habits,
 }
 
 /// What a person knows of their own doing in one chat.
@@ -52,7 +53,8 @@ impl Deeds {
 
     async fn do_one(&self) {
         let chat = self.talk.chat;
-        let which = rand::rng().random_range(0..5);
+        let kinds = if self.habits == Habits::AllButCursors { 3 } else { 5 };
+        let which = rand::rng().random_range(0..kinds);
         let outcome = match which {
             0 => self.edit().await,
             1 => self.delete().await,
