@@ -13,23 +13,20 @@ use shardline_wire::internal::{CursorMark, MergeCursors};
 use shardline_wire::refusal::{Code, Refusal};
 use std::collections::HashMap;
 use std::num::NonZeroUsize;
-use std::time::Duration;
-use tokio::time::Instant;
 use tracing::debug;
 
 /// Cursors kept until flushed; beyond, a read is written to the chat's shard before it is answered.
 const TAKEN_MAX: usize = 100_000;
-/// Memberships remembered, so that reading on costs no call for each message.
-const CHECKED_MAX: NonZeroUsize = NonZeroUsize::new(50_000).expect("not zero");
-/// How long a membership is believed. One who left moves a cursor that nobody looks at.
-const CHECKED_TIME: Duration = Duration::from_secs(2);
+/// Members of whom it is remembered how far the others know that they read.
+const SHOWN_MAX: NonZeroUsize = NonZeroUsize::new(50_000).expect("not zero");
 
 type Key = (UserId, ChatId);
 
 /// What this node knows of cursors.
 pub(crate) struct CursorsHere {
     taken: Mutex<HashMap<Key, u64>>,
-    checked: Mutex<LruCache<Key, Checked>>,
+    /// The cursor that the others were last told from here, or found at the shard.
+    shown: Mutex<LruCache<Key, u64>>,
 }
 
 /// What the chat's shard said of a member.
@@ -38,9 +35,6 @@ struct Checked {
     head_seq: u64,
     read_seq: u64,
     members: u64,
-    at: Instant,
-    /// The cursor that the others were last told from here, or found at the shard.
-    shown_seq: u64,
 }
 
 /// A cursor that was taken.
@@ -56,7 +50,7 @@ impl Default for CursorsHere {
     fn default() -> CursorsHere {
         CursorsHere {
             taken: Mutex::new(HashMap::new()),
-            checked: Mutex::new(LruCache::new(CHECKED_MAX)),
+            shown: Mutex::new(LruCache::new(SHOWN_MAX)),
         }
     }
 }
@@ -93,24 +87,19 @@ impl CursorsHere {
         }
     }
 
-    fn checked(&self, key: Key, now: Instant) -> Option<Checked> {
-        let checked = self.checked.lock().get(&key).copied()?;
-        (now < checked.at + CHECKED_TIME).then_some(checked)
-    }
-
-    /// What is now known of a member; what was shown of it before stays known.
-    fn put_checked(&self, key: Key, new: Checked) {
-        let mut checked = self.checked.lock();
-        let shown_seq = checked.get(&key).map_or(0, |known| known.shown_seq);
-        checked.put(key, Checked { shown_seq: new.shown_seq.max(shown_seq), ..new });
+    /// The others find this much at the shard.
+    fn note_stored(&self, key: Key, read_seq: u64) {
+        let mut shown = self.shown.lock();
+        let known = shown.get(&key).copied().unwrap_or(0);
+        shown.put(key, read_seq.max(known));
     }
 
     /// True once for each growth of a cursor.
     fn is_news(&self, key: Key, read_seq: u64) -> bool {
-        let mut checked = self.checked.lock();
-        let Some(known) = checked.get_mut(&key) else { return true };
-        let is_news = known.shown_seq < read_seq;
-        known.shown_seq = known.shown_seq.max(read_seq);
+        let mut shown = self.shown.lock();
+        let Some(known) = shown.get_mut(&key) else { return true };
+        let is_news = *known < read_seq;
+        *known = read_seq.max(*known);
         is_news
     }
 }
@@ -127,7 +116,7 @@ pub(crate) async fn read(
     chat: ChatId,
     seq: u64,
 ) -> Result<Taken, Refusal> {
-    let checked = check(node, user, chat, seq).await?;
+    let checked = check(node, user, chat).await?;
     let read_seq = take(node, user, chat, seq, checked).await?;
     let is_news = node.cursors_here.is_news((user, chat), read_seq);
     Ok(Taken { read_seq, is_news, members: checked.members })
@@ -159,23 +148,16 @@ async fn take(
     Ok(stored.seq.max(checked.read_seq))
 }
 
-/// Membership, head and stored cursor, asked again when `seq` lies above the head last seen.
-async fn check(node: &Node, user: UserId, chat: ChatId, seq: u64) -> Result<Checked, Refusal> {
-    let now = Instant::now();
-    let key = (user, chat);
-    let known = node.cursors_here.checked(key, now).filter(|known| seq <= known.head_seq);
-    if let Some(known) = known {
-        return Ok(known);
-    }
+/// Membership, head and stored cursor, as of now: one's own sends raise it at the shard, and whoever was
+/// shown that must not be told less.
+async fn check(node: &Node, user: UserId, chat: ChatId) -> Result<Checked, Refusal> {
     let view = change::view(node, user, chat, 0).await?;
     if view.joined_ver == 0 {
         return Err(Refusal::new(Code::NotMember, "not a member of this chat"));
     }
     let (head_seq, members) = view.item.map_or((0, 0), |item| (item.head_seq, item.members_count));
-    let read_seq = view.read_seq;
-    let checked = Checked { head_seq, read_seq, members, at: now, shown_seq: read_seq };
-    node.cursors_here.put_checked(key, checked);
-    Ok(checked)
+    node.cursors_here.note_stored((user, chat), view.read_seq);
+    Ok(Checked { head_seq, read_seq: view.read_seq, members })
 }
 
 /// Merges marks at their chats' shards; the values now stored, of those whose shard answered.
@@ -264,32 +246,15 @@ mod tests {
         assert!(here.keep(mark(7, 2)));
     }
 
-    #[tokio::test(start_paused = true)]
-    async fn a_membership_is_believed_for_a_short_time() {
+    #[test]
+    fn each_growth_is_news_once() {
         let here = CursorsHere::new();
         let key = (mark(1, 1).user, mark(1, 1).chat);
-        let at = Instant::now();
-        here.put_checked(key, Checked { head_seq: 4, read_seq: 2, members: 2, at, shown_seq: 2 });
-        assert!(here.checked(key, at + CHECKED_TIME - Duration::from_millis(1)).is_some());
-        assert!(here.checked(key, at + CHECKED_TIME).is_none());
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn each_growth_is_news_once() {
-        let here = CursorsHere::new();
-        let key = (mark(1, 1).user, mark(1, 1).chat);
-        let checked = |read_seq| Checked {
-            head_seq: 9,
-            read_seq,
-            members: 2,
-            at: Instant::now(),
-            shown_seq: read_seq,
-        };
-        here.put_checked(key, checked(2));
+        here.note_stored(key, 2);
         assert!(!here.is_news(key, 2), "the shard had it");
         assert!(here.is_news(key, 5) && !here.is_news(key, 5) && !here.is_news(key, 4));
         // Looked at again before it was flushed.
-        here.put_checked(key, checked(2));
+        here.note_stored(key, 2);
         assert!(!here.is_news(key, 5) && here.is_news(key, 6));
     }
 }

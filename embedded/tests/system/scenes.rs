@@ -156,6 +156,10 @@ pub(crate) async fn history_cursors_and_the_list_agree(place: &Place) {
     let list = bob.client.chats(Chats::default()).await.expect("the list");
     let last = list.items[0].last_message.as_ref().map(text);
     assert_eq!(last, Some("now this is the newest"));
+    assert_eq!(bob.client.read(chat, 121).await, Ok(121));
+    let said = bob.client.send(chat, "indeed").await.expect("an acknowledgement");
+    assert_eq!(said.seq, Some(122));
+    assert_eq!(bob.client.read(chat, 60).await, Ok(122), "one's own sends count here, too");
 }
 
 /// A group: who joins sees it, who is removed gets that as the last event and is refused from then on.

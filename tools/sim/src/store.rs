@@ -128,7 +128,10 @@ befalling! {
             // The sessions of an older writer end.
             self.disk.land(|_| true).await;
             let befallen = self.climate.befall(self.store.take_over(writer, lanes)).await;
-            befallen.unwrap_or_else(|| Err(away()))
+            befallen.unwrap_or_else(|| Err(away()))?;
+            // What an earlier term of this process did not learn is no business of the next.
+            self.unsettled.lock().clear();
+            Ok(())
         }
 
         async fn commit(&self, lane: u16, writes: &WriteSet) -> Result<(), CommitError> {
