@@ -2,7 +2,7 @@
 //!
 //! They stay connected from cell to cell. An [`Act`] is one cell's talk: some chats in the slots that
 //! move, some elsewhere, a recording of its own. Both people of a chat send, in bursts, and follow it;
-//! meanwhile they do what else people do ([`deeds`]).
+//! meanwhile they do what else people do (`deeds`).
 
 mod deeds;
 mod sender;
