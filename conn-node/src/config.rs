@@ -34,6 +34,9 @@ pub struct Config {
     pub password_cost: Cost,
     /// Passwords hashed at the same time; each takes a core and its memory.
     pub passwords_at_a_time: usize,
+    /// On threads of their own. Not a setting: false only where nothing may run beside the runtime, as in
+    /// a simulation.
+    pub passwords_aside: bool,
     /// Who vouches for users in place of passwords.
     pub outside: Option<OutsideConfig>,
     pub rates: Rates,
@@ -67,6 +70,7 @@ impl Config {
             durability: "committed on one primary".to_owned(),
             password_cost: Cost::default(),
             passwords_at_a_time: 2,
+            passwords_aside: true,
             outside: None,
             rates: Rates::default(),
             proxies: 0,
@@ -145,6 +149,7 @@ impl Config {
                 of.cursors_left_after,
                 "after what time cursors taken by another node are written",
             ),
+            passwords_aside: of.passwords_aside,
             node: of.node,
             listen: of.listen,
             secret: of.secret,

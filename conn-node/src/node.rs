@@ -63,8 +63,12 @@ impl Node {
         crate::metrics::describe_all();
         let boot = rand::random::<u64>() | 1;
         let hello = NodeHello { node: config.node.clone(), boot };
-        let passwords = Passwords::new(config.password_cost, config.passwords_at_a_time)
-            .map_err(|reason| anyhow!("passwords cannot be hashed like this: {reason}"))?;
+        let passwords = Passwords::new(
+            config.password_cost,
+            config.passwords_at_a_time,
+            config.passwords_aside,
+        )
+        .map_err(|reason| anyhow!("passwords cannot be hashed like this: {reason}"))?;
         let mark = Mark { node: NodeId::parse(&config.node).context("the node's name")?, boot };
         let (hub, repairs) = Hub::new();
         let node = Arc::new_cyclic(|node: &Weak<Node>| {

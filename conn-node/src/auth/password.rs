@@ -4,7 +4,6 @@
 use argon2::{Algorithm, Argon2, Params, PasswordHash, PasswordHasher, PasswordVerifier, Version};
 use shardline_wire::refusal::Refusal;
 use std::sync::Arc;
-use tokio::runtime::{Handle, RuntimeFlavor};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tracing::error;
 
@@ -47,6 +46,8 @@ pub(crate) struct Passwords {
     argon2: Argon2<'static>,
     /// A hash of nobody's password, at the same cost: an unknown name takes the time of a known one.
     decoy: String,
+    /// On threads of their own.
+    aside: bool,
     /// Hashes under way.
     running: Arc<Semaphore>,
     /// Under way or waiting.
@@ -58,7 +59,11 @@ impl Passwords {
     ///
     /// # Errors
     /// If there is no memory for even one.
-    pub(crate) fn new(cost: Cost, at_a_time: usize) -> Result<Passwords, argon2::Error> {
+    pub(crate) fn new(
+        cost: Cost,
+        at_a_time: usize,
+        aside: bool,
+    ) -> Result<Passwords, argon2::Error> {
         let argon2 = Argon2::new(Algorithm::Argon2id, Version::V0x13, cost.params()?);
         let nobodys: [u8; 16] = rand::random();
         let decoy = hash_now(&argon2, &nobodys).map_err(|_| argon2::Error::OutOfMemory)?;
@@ -66,6 +71,7 @@ impl Passwords {
         Ok(Passwords {
             argon2,
             decoy,
+            aside,
             running: Arc::new(Semaphore::new(at_a_time)),
             admitted: Arc::new(Semaphore::new(at_a_time + WAITING_MAX)),
         })
@@ -111,11 +117,10 @@ impl Passwords {
         let full = || Refusal::try_again("too many log-ins at once", RETRY_AFTER_MS);
         let admitted = self.admitted.clone().try_acquire_owned().map_err(|_| full())?;
         let running = self.running.clone().acquire_owned().await.map_err(|_| full())?;
-        // The work goes on when the asker went away, so the permits go with it.
-        // A runtime of one thread is a test's or a simulation's, where everything has its order.
-        if Handle::current().runtime_flavor() == RuntimeFlavor::CurrentThread {
+        if !self.aside {
             return Ok(work());
         }
+        // The work goes on when the asker went away, so the permits go with it.
         let permits: (OwnedSemaphorePermit, OwnedSemaphorePermit) = (admitted, running);
         let task = tokio::task::spawn_blocking(move || {
             let result = work();
@@ -136,7 +141,7 @@ mod tests {
     use shardline_wire::refusal::Code;
 
     fn cheap() -> Passwords {
-        Passwords::new(Cost::new(64, 1, 1).expect("allowed"), 1).expect("there is memory")
+        Passwords::new(Cost::new(64, 1, 1).expect("allowed"), 1, true).expect("there is memory")
     }
 
     #[tokio::test]

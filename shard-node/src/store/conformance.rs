@@ -29,6 +29,7 @@ macro_rules! store_conformance {
             fencing::a_takeover_ends_what_an_older_writer_may_do,
             fencing::a_takeover_lets_nothing_through_that_it_did_not_wait_for,
             fencing::a_takeover_ends_a_transaction_that_is_stuck,
+            fencing::a_later_term_owes_no_answer_of_an_earlier_one,
             fencing::a_writer_may_take_over_again_with_more_lanes,
             fencing::a_slot_change_waits_for_running_commits,
             fencing::a_slot_change_gets_in_under_steady_commits,

@@ -5,7 +5,10 @@
 //! meanwhile they do what else people do (`deeds`).
 
 mod deeds;
+mod recording;
 mod sender;
+
+pub use recording::Recording;
 
 use anyhow::{Context, Result, anyhow, ensure};
 use deeds::{Deeds, Own};
@@ -15,12 +18,10 @@ use sender::Sender;
 use shardline_client::{Client, Encoding, Http, Options, Seen, Timing};
 use shardline_domain::id::{ChatId, EntityId, UserId};
 use shardline_domain::slot::Slot;
-use shardline_history::{Bounds, History, Reader, Verdict, Writer, invariants};
+use shardline_history::{Bounds, Verdict, Writer, invariants};
 use shardline_load::accounts::{self, patiently};
-use shardline_load::recording::{self, Caller};
+use shardline_load::recording::{self as records, Caller};
 use std::collections::{BTreeSet, HashMap};
-use std::fmt;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -79,57 +80,6 @@ pub struct Played {
     /// The longest time from a send to its acknowledgement, where slots move and elsewhere.
     pub longest_moving: Duration,
     pub longest_other: Duration,
-}
-
-/// Where an act is recorded.
-#[derive(Clone, Debug)]
-pub enum Recording {
-    File(PathBuf),
-    /// As a file of it would be, once it is over.
-    Memory(Vec<u8>),
-}
-
-impl Recording {
-    fn begin(&self) -> Result<Writer> {
-        Ok(match self {
-            Recording::File(path) => recording::create(path)?,
-            Recording::Memory(_) => Writer::in_memory("sim"),
-        })
-    }
-
-    /// What is in it, once the writer has finished.
-    fn end(&mut self, writer: Writer) -> Result<History> {
-        let mut history = History::default();
-        match self {
-            Recording::File(path) => {
-                writer.finish().context("the recording is not whole")?;
-                history.read(&path.display().to_string(), Reader::open(path)?)?;
-            }
-            Recording::Memory(text) => {
-                writer.clone().finish()?;
-                *text = writer.text().context("it is in memory")?;
-                history.read("the recording", Reader::new(text.as_slice())?)?;
-            }
-        }
-        Ok(history)
-    }
-
-    /// A file that nobody needs any more.
-    pub fn remove(&self) -> Result<()> {
-        match self {
-            Recording::File(path) => Ok(std::fs::remove_file(path)?),
-            Recording::Memory(_) => Ok(()),
-        }
-    }
-}
-
-impl fmt::Display for Recording {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Recording::File(path) => path.display().fmt(f),
-            Recording::Memory(text) => write!(f, "{} bytes in memory", text.len()),
-        }
-    }
 }
 
 #[derive(Default)]
@@ -314,7 +264,7 @@ impl People {
                 }
             };
             talk.base_seq = opened.chat.as_ref().map_or(0, |item| item.head_seq);
-            recording::found(writer, &opened);
+            records::found(writer, &opened);
         }
         Ok(talk)
     }
@@ -412,7 +362,7 @@ async fn watch(number: u32, mut seen: Receiver<Seen>, shared: Arc<Mutex<Option<S
         if !sight.chats.contains(&chat) {
             continue;
         }
-        recording::seen(&sight.writer, number, &one);
+        records::seen(&sight.writer, number, &one);
         let highest = sight.seen.entry((number, chat)).or_default();
         *highest = (seq.max(highest.0), ver.max(highest.1));
     }

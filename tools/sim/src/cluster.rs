@@ -176,7 +176,7 @@ impl Ground {
         config.rates.sends_a_second = NonZeroU32::MAX;
         config.password_cost = shardline_conn_node::auth::Cost::new(8, 1, 1)
             .map_err(|error| anyhow!("the cost of a password: {error}"))?;
-        config.passwords_at_a_time = 1;
+        config.passwords_aside = false;
         let routers = Arc::new(RouterLinks::new(trust()?));
         let redis = Arc::new(self.redis);
         let (presence, cursors) = (redis.clone(), redis);

@@ -6,7 +6,6 @@ use rand::rngs::StdRng;
 use rand::seq::IndexedRandom;
 use rand::{Rng, RngExt, SeedableRng};
 use std::collections::BTreeSet;
-use std::fmt;
 use std::time::Duration;
 use turmoil::Sim;
 
@@ -46,12 +45,6 @@ pub(crate) fn hits_redis(seed: u64) -> bool {
 impl Deed {
     fn hits_redis(&self) -> bool {
         matches!(self, Deed::Flush | Deed::Kill(REDIS) | Deed::Away(REDIS_CLIMATE))
-    }
-}
-
-impl fmt::Display for Deed {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{self:?}")
     }
 }
 

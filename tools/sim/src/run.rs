@@ -97,7 +97,7 @@ pub fn run(seed: u64, storm: Duration) -> Result<Outcome> {
     let mut deeds = String::new();
     let done = nemesis.map_or(Vec::new(), |nemesis| nemesis.done);
     for (at, deed) in &done {
-        writeln!(deeds, "{:.3} {deed}", at.as_secs_f64())?;
+        writeln!(deeds, "{:.3} {deed:?}", at.as_secs_f64())?;
     }
     let mut hash = Sha256::new();
     hash.update(&deeds);

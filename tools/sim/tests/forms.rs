@@ -1,6 +1,11 @@
 //! What the simulation has in place of the outside systems keeps the promises of the real ones, as long as
 //! nothing goes wrong.
 
+use shardline_sim::climate::Climate;
+use shardline_sim::redis::SimRedis;
+use std::sync::Arc;
+use std::time::Duration;
+
 mod store {
     use async_trait::async_trait;
     use shardline_shard_node::store::Store;
@@ -66,9 +71,9 @@ mod catalog {
     catalog_checks!(checks);
 }
 
+/// In a module with a `suite` and a `subject`.
 macro_rules! claims {
-    ($suite:path; $($claim:ident($($argument:expr)?)),* $(,)?) => {
-        use $suite as suite;
+    ($($claim:ident($($argument:expr)?)),* $(,)?) => {
         $(
             #[tokio::test]
             async fn $claim() {
@@ -79,7 +84,7 @@ macro_rules! claims {
 }
 
 mod bus {
-    use shardline_backends::bus::conformance::Subject;
+    use shardline_backends::bus::conformance::{self as suite, Subject};
     use shardline_sim::bus::SimBus;
     use shardline_sim::climate::Climate;
     use std::sync::Arc;
@@ -89,85 +94,50 @@ mod bus {
         Subject { bus, wipe: Box::new(|| Box::pin(async {})) }
     }
 
-    claims!(shardline_backends::bus::conformance;
-        the_topic_keeps_its_partitions(),
-        each_partition_is_read_in_the_order_published(),
-        without_a_committed_offset_reading_begins_at_the_end(),
-        the_next_reader_begins_behind_the_finished_prefix(),
-        two_readers_of_a_partition_both_get_everything(),
-        a_changed_assignment_leaves_the_kept_partitions_alone(),
-        giving_up_on_next_loses_nothing(),
-        the_largest_record_fits_and_one_byte_more_does_not(),
-        a_partition_that_is_not_there_is_a_failure(),
-    );
+    shardline_backends::bus_claims!(claims);
+}
+
+/// One that runs as long as the test does.
+#[allow(clippy::disallowed_methods, reason = "the server ends with the test's runtime")]
+fn redis(life: Duration) -> Arc<SimRedis> {
+    let redis = SimRedis::new(Climate::default(), life);
+    let server = redis.clone();
+    tokio::spawn(async move { server.serve().await });
+    Arc::new(redis)
 }
 
 mod presence {
-    use shardline_backends::presence::conformance::{LONG_LIFE, SHORT_LIFE, Subject};
-    use shardline_sim::climate::Climate;
-    use shardline_sim::redis::SimRedis;
-    use std::sync::Arc;
+    use shardline_backends::presence::conformance::{
+        self as suite, LONG_LIFE, SHORT_LIFE, Subject,
+    };
     use std::time::Duration;
 
-    #[allow(clippy::disallowed_methods, reason = "the server ends with the test's runtime")]
     async fn subject(life: Duration) -> Subject {
-        let redis = SimRedis::new(Climate::default(), life);
-        let (server, wiped) = (redis.clone(), redis.clone());
-        tokio::spawn(async move { server.serve().await });
+        let redis = super::redis(life);
+        let wiped = redis.clone();
         let wipe = Box::new(move || {
             wiped.wipe();
             Box::pin(async {}) as _
         });
-        let redis = Arc::new(redis);
         Subject { reader: redis.clone(), presence: redis, wipe }
     }
 
-    claims!(shardline_backends::presence::conformance;
-        entering_shows_the_node_and_leaving_hides_it(LONG_LIFE),
-        a_node_is_named_once_until_its_last_connection_leaves(LONG_LIFE),
-        entering_twice_is_entering_once(LONG_LIFE),
-        a_late_leave_does_not_take_the_next_connection_away(LONG_LIFE),
-        a_batch_is_answered_in_order(LONG_LIFE),
-        what_nobody_refreshes_ends_by_itself(SHORT_LIFE),
-        losing_everything_is_noticed_even_without_entries(LONG_LIFE),
-        losing_everything_is_noticed_by_the_next_that_enters(LONG_LIFE),
-        a_missing_entry_is_noticed_and_written_again(LONG_LIFE),
-        who_never_began_is_told_so(LONG_LIFE),
-        a_new_run_of_a_node_replaces_the_old_one(LONG_LIFE),
-        calls_at_the_same_time_are_no_loss(LONG_LIFE),
-    );
+    shardline_backends::presence_claims!(claims);
 }
 
 mod cursors {
-    use shardline_backends::cursors::conformance::Subject;
+    use shardline_backends::cursors::conformance::{self as suite, Subject};
     use shardline_backends::presence::ENTRY_LIFE;
-    use shardline_sim::climate::Climate;
-    use shardline_sim::redis::SimRedis;
-    use std::sync::Arc;
 
-    #[allow(clippy::disallowed_methods, reason = "the server ends with the test's runtime")]
     async fn subject() -> Subject {
-        let redis = SimRedis::new(Climate::default(), ENTRY_LIFE);
-        let (server, wiped) = (redis.clone(), redis.clone());
-        tokio::spawn(async move { server.serve().await });
+        let redis = super::redis(ENTRY_LIFE);
+        let wiped = redis.clone();
         let wipe = Box::new(move || {
             wiped.wipe();
             Box::pin(async {}) as _
         });
-        let redis = Arc::new(redis);
         Subject { cursors: redis.clone(), other: redis, wipe }
     }
 
-    claims!(shardline_backends::cursors::conformance;
-        a_cursor_only_grows(),
-        the_order_of_merging_does_not_matter(),
-        large_values_are_exact(),
-        what_is_not_known_is_none_at_its_place(),
-        members_of_one_chat_are_asked_for_at_once(),
-        a_grown_cursor_is_dirty_until_flushed(),
-        a_cursor_that_grew_during_its_flush_stays_dirty(),
-        the_age_of_a_mark_is_that_of_its_first_growth(),
-        a_small_limit_starves_nobody(),
-        losing_everything_is_survived(),
-    );
+    shardline_backends::cursors_claims!(claims);
 }

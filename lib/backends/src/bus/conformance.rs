@@ -13,6 +13,24 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// How long a claim waits to see that something does not come.
 const QUIET: Duration = Duration::from_millis(300);
 
+/// Calls `$run!` with all claims, each with what its subject is made with.
+#[macro_export]
+macro_rules! bus_claims {
+    ($run:ident) => {
+        $run! {
+            the_topic_keeps_its_partitions(),
+            each_partition_is_read_in_the_order_published(),
+            without_a_committed_offset_reading_begins_at_the_end(),
+            the_next_reader_begins_behind_the_finished_prefix(),
+            two_readers_of_a_partition_both_get_everything(),
+            a_changed_assignment_leaves_the_kept_partitions_alone(),
+            giving_up_on_next_loses_nothing(),
+            the_largest_record_fits_and_one_byte_more_does_not(),
+            a_partition_that_is_not_there_is_a_failure(),
+        }
+    };
+}
+
 /// A form under test, with a topic of its own that was not made yet.
 pub struct Subject {
     pub bus: Arc<dyn Bus>,

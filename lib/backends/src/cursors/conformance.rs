@@ -12,6 +12,25 @@ const PATIENCE: Duration = Duration::from_secs(10);
 const AT_ONCE: Duration = Duration::ZERO;
 const LONG: Duration = Duration::from_secs(3600);
 
+/// Calls `$run!` with all claims, each with what its subject is made with.
+#[macro_export]
+macro_rules! cursors_claims {
+    ($run:ident) => {
+        $run! {
+            a_cursor_only_grows(),
+            the_order_of_merging_does_not_matter(),
+            large_values_are_exact(),
+            what_is_not_known_is_none_at_its_place(),
+            members_of_one_chat_are_asked_for_at_once(),
+            a_grown_cursor_is_dirty_until_flushed(),
+            a_cursor_that_grew_during_its_flush_stays_dirty(),
+            the_age_of_a_mark_is_that_of_its_first_growth(),
+            a_small_limit_starves_nobody(),
+            losing_everything_is_survived(),
+        }
+    };
+}
+
 /// A form under test, with nothing in it.
 pub struct Subject {
     pub cursors: Arc<dyn Cursors>,

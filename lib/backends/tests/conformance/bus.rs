@@ -45,17 +45,13 @@ async fn delete_topic(settings: &KafkaSettings) {
     assert!(deleted.is_ok_and(|topics| topics.iter().all(Result::is_ok)), "it was not deleted");
 }
 
-each_claim!(shardline_backends::bus::conformance, in_kafka;
-    the_topic_keeps_its_partitions(),
-    each_partition_is_read_in_the_order_published(),
-    without_a_committed_offset_reading_begins_at_the_end(),
-    the_next_reader_begins_behind_the_finished_prefix(),
-    two_readers_of_a_partition_both_get_everything(),
-    a_changed_assignment_leaves_the_kept_partitions_alone(),
-    giving_up_on_next_loses_nothing(),
-    the_largest_record_fits_and_one_byte_more_does_not(),
-    a_partition_that_is_not_there_is_a_failure(),
-);
+macro_rules! claims {
+    ($($claims:tt)*) => {
+        each_claim!(shardline_backends::bus::conformance, in_kafka; $($claims)*);
+    };
+}
+
+shardline_backends::bus_claims!(claims);
 
 async fn reads_again(bus: &dyn Bus, reader: &dyn Consumer, patience: Duration) -> Duration {
     let started = Instant::now();

@@ -33,15 +33,10 @@ async fn real() -> Option<Subject> {
     })
 }
 
-each_claim!(shardline_backends::cursors::conformance, in_redis;
-    a_cursor_only_grows(),
-    the_order_of_merging_does_not_matter(),
-    large_values_are_exact(),
-    what_is_not_known_is_none_at_its_place(),
-    members_of_one_chat_are_asked_for_at_once(),
-    a_grown_cursor_is_dirty_until_flushed(),
-    a_cursor_that_grew_during_its_flush_stays_dirty(),
-    the_age_of_a_mark_is_that_of_its_first_growth(),
-    a_small_limit_starves_nobody(),
-    losing_everything_is_survived(),
-);
+macro_rules! claims {
+    ($($claims:tt)*) => {
+        each_claim!(shardline_backends::cursors::conformance, in_redis; $($claims)*);
+    };
+}
+
+shardline_backends::cursors_claims!(claims);

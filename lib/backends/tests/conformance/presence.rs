@@ -40,20 +40,13 @@ async fn real(life: Duration) -> Option<Subject> {
     })
 }
 
-each_claim!(shardline_backends::presence::conformance, in_redis;
-    entering_shows_the_node_and_leaving_hides_it(LONG_LIFE),
-    a_node_is_named_once_until_its_last_connection_leaves(LONG_LIFE),
-    entering_twice_is_entering_once(LONG_LIFE),
-    a_late_leave_does_not_take_the_next_connection_away(LONG_LIFE),
-    a_batch_is_answered_in_order(LONG_LIFE),
-    what_nobody_refreshes_ends_by_itself(SHORT_LIFE),
-    losing_everything_is_noticed_even_without_entries(LONG_LIFE),
-    losing_everything_is_noticed_by_the_next_that_enters(LONG_LIFE),
-    a_missing_entry_is_noticed_and_written_again(LONG_LIFE),
-    who_never_began_is_told_so(LONG_LIFE),
-    a_new_run_of_a_node_replaces_the_old_one(LONG_LIFE),
-    calls_at_the_same_time_are_no_loss(LONG_LIFE),
-);
+macro_rules! claims {
+    ($($claims:tt)*) => {
+        each_claim!(shardline_backends::presence::conformance, in_redis; $($claims)*);
+    };
+}
+
+shardline_backends::presence_claims!(claims);
 
 fn entry(user: u64, connection: u64) -> Entry {
     Entry { user: UserId::new(user).expect("in range"), connection }

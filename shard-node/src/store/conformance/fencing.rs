@@ -109,6 +109,25 @@ pub async fn a_takeover_ends_a_transaction_that_is_stuck(database: &dyn Database
     assert!(matches!(settled, Err(StoreError::Fenced { term: 2 })), "{settled:?}");
 }
 
+/// A process that lost its term with a COMMIT unanswered may become the writer again.
+pub async fn a_later_term_owes_no_answer_of_an_earlier_one(database: &dyn Database) {
+    let Some((store, wire)) = database.open_by_wire().await else { return };
+    store.take_over(writer(1), 2).await.expect("nobody has a higher term");
+    let mut script = Script::new(0);
+    script.send(&*store, &CHATS).await;
+    wire.cut(Cut::CommitLost);
+    let lost = store.commit(0, &script.sends(&CHATS)).await;
+    assert!(matches!(lost, Err(CommitError::Unknown(_))), "{lost:?}");
+
+    in_time("a takeover", store.take_over(writer(2), 2)).await.expect("a higher term");
+    let mut next = Script::new(0);
+    (next.position, next.heads) = (1, HashMap::new());
+    for chat in CHATS {
+        next.heads.insert(chat, head(&*store, chat).await.expect("it was stored"));
+    }
+    in_time("a commit", next.send(&*store, &CHATS)).await;
+}
+
 pub async fn a_writer_may_take_over_again_with_more_lanes(database: &dyn Database) {
     let store = writing_store(database).await;
     let mut script = Script::new(1);
