@@ -15,7 +15,8 @@ use tonic::transport::server::Connected;
 /// Answers on their way when the streams end.
 const GRACE: Duration = Duration::from_secs(1);
 
-/// Serves connections as they come in until `stopped`, then ends the streams and lets what is on its way arrive for a moment.
+/// Serves connections as they come in until `stopped`, then ends the streams and lets what is on its
+/// way arrive for a moment.
 pub async fn serve<C>(
     incoming: impl Stream<Item = io::Result<C>>,
     shard: Arc<dyn Shard>,

@@ -68,7 +68,7 @@ struct History {
 }
 
 impl Http {
-    /// `addresses` are of the form `http://host:port`; at least one.
+    /// `addresses` are of the form `http://host:port`, or `http://host` for port 80; at least one.
     pub fn new(addresses: Vec<String>) -> Result<Http, HttpError> {
         Http::over(Arc::new(Tcp), addresses)
     }
@@ -78,9 +78,8 @@ impl Http {
         if addresses.is_empty() {
             return Err(HttpError::Unreachable("no address was given".to_owned()));
         }
-        let trimmed = addresses.iter().map(|a| a.trim_end_matches('/').to_owned());
-        let carrier = Carrier::new(dial);
-        Ok(Http { carrier, addresses: trimmed.collect(), current: Arc::default() })
+        let addresses = addresses.iter().map(|address| whole(address)).collect::<Result<_, _>>()?;
+        Ok(Http { carrier: Carrier::new(dial), addresses, current: Arc::default() })
     }
 
     pub fn addresses(&self) -> &[String] {
@@ -371,6 +370,17 @@ fn read<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, HttpError> {
     serde_json::from_slice(bytes).map_err(|e| HttpError::Unreadable(e.to_string()))
 }
 
+/// The address with its port. Nothing is sent in the clear to whoever asks for more.
+fn whole(address: &str) -> Result<String, HttpError> {
+    let Some(host) = address.trim_end_matches('/').strip_prefix("http://") else {
+        let why = format!("{address} is no address of the form http://host:port");
+        return Err(HttpError::Unreachable(why));
+    };
+    // The colons of an IPv6 address stand in brackets.
+    let has_port = host.rsplit(']').next().is_some_and(|end| end.contains(':'));
+    Ok(if has_port { format!("http://{host}") } else { format!("http://{host}:80") })
+}
+
 /// Percent-encodes everything but unreserved characters.
 fn escaped(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
@@ -387,6 +397,21 @@ fn escaped(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_address_has_a_port_and_nothing_is_promised_that_is_not_kept() {
+        for (given, meant) in [
+            ("http://127.0.0.1:8080/", "http://127.0.0.1:8080"),
+            ("http://chat.example", "http://chat.example:80"),
+            ("http://[::1]", "http://[::1]:80"),
+            ("http://[::1]:8080", "http://[::1]:8080"),
+        ] {
+            assert_eq!(whole(given).ok().as_deref(), Some(meant));
+        }
+        for wrong in ["https://chat.example", "chat.example:8080", ""] {
+            assert!(whole(wrong).is_err(), "{wrong}");
+        }
+    }
 
     #[test]
     fn what_stands_in_a_query_is_escaped() {

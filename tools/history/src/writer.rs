@@ -1,4 +1,5 @@
-//! Records while clients run: a caller pays for a lock and a push; a thread of its own writes, or nobody does.
+//! Records while clients run: a caller pays for a lock and a push; a thread of its own writes, or, of a
+//! recording in memory, nobody.
 
 use crate::record::{Header, Line, Record, VERSION};
 use std::fs::File;

@@ -9,8 +9,8 @@ use shardline_faults::people::Recording;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::process::{Command, ExitCode};
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tracing_subscriber::EnvFilter;
 
@@ -57,6 +57,7 @@ fn one(arguments: &Arguments) -> Result<bool> {
         let filter = EnvFilter::try_new(filter).context("--log")?;
         tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
     }
+    let panicked = note_panics();
     mad_turmoil::rand::set_rng(StdRng::seed_from_u64(seed));
     let running = std::thread::spawn(move || {
         let _clocks = mad_turmoil::time::SimClocksGuard::init();
@@ -64,6 +65,9 @@ fn one(arguments: &Arguments) -> Result<bool> {
     });
     let Ok(outcome) = running.join() else { bail!("seed {seed}: the simulation panicked") };
     let outcome = outcome.with_context(|| format!("seed {seed}"))?;
+    if panicked.load(Ordering::Relaxed) {
+        bail!("seed {seed}: a process panicked");
+    }
     let (played, is_fine) = (&outcome.played, outcome.played.verdict.holds());
     println!(
         "seed {seed}: {} sends, {} failed, {} faults, {} moves, {:.1} s of virtual time",
@@ -83,6 +87,17 @@ fn one(arguments: &Arguments) -> Result<bool> {
     }
     println!("digest {}", outcome.digest);
     Ok(is_fine)
+}
+
+/// A process that panicked is started again, as any that ended; that must not hide it.
+fn note_panics() -> Arc<AtomicBool> {
+    let panicked = Arc::new(AtomicBool::new(false));
+    let (noted, tell) = (panicked.clone(), std::panic::take_hook());
+    std::panic::set_hook(Box::new(move |panic| {
+        noted.store(true, Ordering::Relaxed);
+        tell(panic);
+    }));
+    panicked
 }
 
 fn many(arguments: &Arguments, runs: u64) -> Result<bool> {

@@ -1,4 +1,5 @@
-//! Does what it is asked on one connection, one thing after another: a thread that owns it, or the caller.
+//! Does what it is asked on one connection, one thing after another: a thread that owns it, or the
+//! caller.
 
 use crate::store::{CommitError, StoreError};
 use parking_lot::Mutex;
