@@ -4,11 +4,12 @@
 //! lane publishes after its commit and before it answers, and a loaded entity is put in only if
 //! nothing was published or dropped since the load began.
 
-use crate::entity::Entity;
-use crate::store::HeadRow;
+use crate::entity::{Chat, Entity};
+use crate::store::{HeadRow, MessageRow};
 use lru::LruCache;
 use parking_lot::Mutex;
 use std::ops::RangeInclusive;
+use std::sync::Arc;
 
 pub(crate) struct Cache {
     inner: Mutex<Inner>,
@@ -57,6 +58,16 @@ impl Cache {
             inner.put(id, loaded.clone(), self.weight_max);
         }
         loaded
+    }
+
+    /// The latest message of a chat, as read after the chat stood at `head`; kept while it still does.
+    pub(crate) fn put_last(&self, head: HeadRow, row: &Arc<MessageRow>) {
+        let mut inner = self.inner.lock();
+        let Some((_, Entity::Chat(chat))) = inner.entities.peek(&head.entity) else { return };
+        if chat.head == head && chat.last.is_none() {
+            let chat = Chat { last: Some(Arc::clone(row)), ..chat.clone() };
+            inner.put(head.entity, Entity::Chat(chat), self.weight_max);
+        }
     }
 
     /// The state after a commit. Only the entity's lane publishes.
@@ -110,7 +121,6 @@ mod tests {
     use super::*;
     use crate::entity::Name;
     use crate::store::NameRow;
-    use std::sync::Arc;
 
     fn name(id: u64, ver: u64) -> Entity {
         let head = HeadRow { entity: id, ver, ..HeadRow::default() };

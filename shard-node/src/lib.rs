@@ -10,7 +10,9 @@ pub mod config;
 pub mod server;
 pub mod store;
 
+mod births;
 mod cache;
+mod coalesce;
 mod entity;
 mod events;
 mod fence;

@@ -1,7 +1,9 @@
 //! What a lane and the readers of its entities share: the cache, the senders' cursors, and how an
 //! entity gets into memory.
 
+use crate::births::Births;
 use crate::cache::Cache;
+use crate::coalesce::Coalesce;
 use crate::entity::{Chat, Entity, Name, User};
 use crate::lanes::senders::Senders;
 use crate::store::{HeadRow, Store, StoreError};
@@ -11,11 +13,28 @@ pub(crate) struct Memory {
     pub(crate) store: Arc<dyn Store>,
     pub(crate) cache: Cache,
     pub(crate) senders: Senders,
+    pub(crate) births: Births,
+    /// A large chat is much to load, and everybody asks for it at once.
+    chat_loads: Arc<Coalesce<u64, Result<Option<Chat>, StoreError>>>,
 }
 
 impl Memory {
+    pub(crate) fn new(store: Arc<dyn Store>, cache: Cache, senders: Senders) -> Arc<Memory> {
+        let (births, chat_loads) = (Births::default(), Coalesce::new());
+        Arc::new(Memory { store, cache, senders, births, chat_loads })
+    }
+
     /// None: there is no such chat (the id may belong to something else).
-    pub(crate) async fn chat(&self, id: u64) -> Result<Option<Chat>, StoreError> {
+    pub(crate) async fn chat(self: &Arc<Memory>, id: u64) -> Result<Option<Chat>, StoreError> {
+        if let Some(entity) = self.cache.get(id) {
+            return Ok(as_chat(entity));
+        }
+        let memory = Arc::clone(self);
+        self.chat_loads.read(id, async move { memory.load_chat(id).await }).await
+    }
+
+    async fn load_chat(&self, id: u64) -> Result<Option<Chat>, StoreError> {
+        // Others may have loaded it while this one waited.
         if let Some(entity) = self.cache.get(id) {
             return Ok(as_chat(entity));
         }

@@ -8,6 +8,7 @@ mod history;
 mod members;
 mod news;
 mod open;
+pub(crate) mod rows;
 mod user;
 
 use crate::entity::{Chat, Member, User};
@@ -18,6 +19,7 @@ use crate::memory::Memory;
 use crate::refusals;
 use crate::store::{MessageRow, Store};
 use parking_lot::RwLock;
+use rows::Rows;
 use shardline_domain::chat::history_floor;
 use shardline_domain::id::EntityId;
 use shardline_domain::slot::Slot;
@@ -34,6 +36,7 @@ pub(crate) struct Reader {
     pub(crate) memories: Arc<[Arc<Memory>]>,
     pub(crate) gate: Arc<RwLock<Gate>>,
     pub(crate) fence: Arc<Fence>,
+    pub(crate) rows: Arc<Rows>,
 }
 
 impl Reader {
@@ -108,8 +111,12 @@ impl Reader {
         if let Some(last) = &chat.last {
             return Ok(Some(Arc::clone(last)));
         }
-        let row = self.store.message(chat.head.entity, chat.head.seq).await;
-        Ok(row.map_err(|error| refusals::store(&error))?.map(Arc::new))
+        let row = self.rows.message(chat.head.entity, chat.head.seq).await;
+        let row = row.map_err(|error| refusals::store(&error))?.map(Arc::new);
+        if let Some(row) = &row {
+            self.memory(chat.head.entity).cache.put_last(chat.head, row);
+        }
+        Ok(row)
     }
 
     /// The epoch of an entity's slot, as the gate knows it.

@@ -18,6 +18,7 @@ use crate::mover::tracker::Tracker;
 use crate::mover::{self, Mover};
 use crate::outbox::Outbox;
 use crate::read::Reader;
+use crate::read::rows::Rows;
 use crate::refusals;
 use crate::relay::Relay;
 use crate::relay::queue::RelayQueue;
@@ -200,11 +201,11 @@ impl Serving {
         for lane in 0..config.lanes {
             let at = positions.iter().find(|row| row.lane == lane).copied();
             let at = at.unwrap_or(LanePositions { lane, committed: 0, relayed: 0, covered: 0 });
-            let memory = Arc::new(Memory {
-                store: Arc::clone(store),
-                cache: Cache::new(config.cache_bytes / lanes),
-                senders: Senders::new(at.covered, fence.now()),
-            });
+            let memory = Memory::new(
+                Arc::clone(store),
+                Cache::new(config.cache_bytes / lanes),
+                Senders::new(at.covered, fence.now()),
+            );
             rebuild_senders(&memory, at, &slots.gate).await?;
             memories.push(Arc::clone(&memory));
             of_lanes.push((memory, at));
@@ -217,6 +218,7 @@ impl Serving {
             memories: Arc::clone(&memories),
             gate: Arc::clone(&slots.gate),
             fence: Arc::clone(&fence),
+            rows: Rows::new(Arc::clone(store)),
         };
 
         let stop = tasks.token();

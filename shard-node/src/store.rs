@@ -269,7 +269,7 @@ pub struct Origin {
     pub term: u64,
 }
 
-#[derive(Debug, Error)]
+#[derive(Clone, Debug, Error)]
 pub enum StoreError {
     /// Another writer took over; this process must stop writing.
     #[error("another writer with term {term} took over")]

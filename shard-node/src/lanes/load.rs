@@ -14,6 +14,7 @@ use futures::stream;
 use shardline_domain::append::First;
 use shardline_wire::internal::call::Op;
 use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
 
 /// Database reads of one batch at the same time.
 const LOADS_AT_ONCE: usize = 16;
@@ -121,7 +122,7 @@ impl Needs {
 /// Fetches what is needed. Where the database fails, the calls concerned will be refused.
 pub(crate) async fn load<'a>(
     needs: Needs,
-    memory: &Memory,
+    memory: &Arc<Memory>,
     recent: &'a Recent,
     at_ms: i64,
 ) -> (Staging, LookedUp<'a>) {
@@ -173,7 +174,10 @@ pub(crate) async fn load<'a>(
     (staging, looked_up)
 }
 
-async fn load_entities(missing: Vec<(u64, Wanted)>, memory: &Memory) -> Vec<(u64, u64, Known)> {
+async fn load_entities(
+    missing: Vec<(u64, Wanted)>,
+    memory: &Arc<Memory>,
+) -> Vec<(u64, u64, Known)> {
     let lookups = missing.into_iter().map(|(id, wanted)| async move {
         let known = load_entity(id, wanted, memory).await;
         let known = known.unwrap_or_else(|error| Known::Failed(refusals::store(&error)));
@@ -182,7 +186,7 @@ async fn load_entities(missing: Vec<(u64, Wanted)>, memory: &Memory) -> Vec<(u64
     stream::iter(lookups).buffer_unordered(LOADS_AT_ONCE).collect().await
 }
 
-async fn load_entity(id: u64, wanted: Wanted, memory: &Memory) -> Result<Known, StoreError> {
+async fn load_entity(id: u64, wanted: Wanted, memory: &Arc<Memory>) -> Result<Known, StoreError> {
     let entity = match wanted.kind {
         Kind::Chat => memory.chat(id).await?.map(Entity::Chat),
         Kind::User => memory.user(id).await?.map(Entity::User),

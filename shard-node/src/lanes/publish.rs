@@ -3,7 +3,7 @@
 use super::Lane;
 use super::remembered::Commit;
 use super::staging::Sealed;
-use crate::entity::{Entity, ReadMarks};
+use crate::entity::{Chat, Entity};
 use crate::metrics::number;
 use crate::relay::queue::Committed;
 use crate::relay::records::records;
@@ -25,29 +25,7 @@ impl Lane {
             self.recent.put(key, first);
         }
 
-        let marks: HashMap<u64, Arc<ReadMarks>> = entities
-            .iter()
-            .filter_map(|(id, entity)| match entity {
-                Entity::Chat(chat) => Some((*id, Arc::clone(&chat.read))),
-                _ => None,
-            })
-            .collect();
-        let mut last: HashMap<u64, MessageRow> = HashMap::with_capacity(marks.len());
-        for message in writes.messages {
-            self.memory.senders.note(message.chat, message.sender, message.seq);
-            if let Some(read) = marks.get(&message.chat) {
-                read.merge(message.sender, message.seq);
-            }
-            last.insert(message.chat, message);
-        }
-        for (id, entity) in &mut entities {
-            if let (Entity::Chat(chat), Some(message)) = (entity, last.remove(id))
-                && chat.last.is_none()
-                && message.seq == chat.head.seq
-            {
-                chat.last = Some(Arc::new(message));
-            }
-        }
+        self.publish_messages(writes.messages, &mut entities);
         for (id, entity) in entities {
             self.memory.cache.publish(id, entity);
         }
@@ -71,5 +49,28 @@ impl Lane {
         let records = records(events, self.partitions);
         self.relay.push(Committed { position: self.position, records });
         writes.outbox
+    }
+
+    /// Before their chats' heads show them.
+    fn publish_messages(&self, stored: Vec<MessageRow>, entities: &mut [(u64, Entity)]) {
+        let mut chats: HashMap<u64, &mut Chat> = entities
+            .iter_mut()
+            .filter_map(|(id, entity)| match entity {
+                Entity::Chat(chat) => Some((*id, chat)),
+                _ => None,
+            })
+            .collect();
+        let mut births = Vec::with_capacity(stored.len());
+        for row in stored {
+            self.memory.senders.note(row.chat, row.sender, row.seq);
+            let Some(chat) = chats.get_mut(&row.chat) else { continue };
+            chat.read.merge(row.sender, row.seq);
+            let row = Arc::new(row);
+            if chat.last.is_none() && row.seq == chat.head.seq {
+                chat.last = Some(Arc::clone(&row));
+            }
+            births.push((chat.head.log, row));
+        }
+        self.memory.births.put(births);
     }
 }

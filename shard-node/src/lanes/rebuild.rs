@@ -8,6 +8,7 @@ use shardline_domain::id::EntityId;
 use shardline_domain::limits::{PAGE_BYTES_MAX, PAGE_MESSAGES_MAX};
 use shardline_domain::slot::Slot;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 /// Journal rows read at once.
 const JOURNAL_ROWS: u64 = 256;
@@ -15,7 +16,7 @@ const JOURNAL_ROWS: u64 = 256;
 /// Sending is reading: what was sent past the covered position is noted again.
 /// In slots that take no writes they were stored when the slot was frozen.
 pub(crate) async fn rebuild_senders(
-    memory: &Memory,
+    memory: &Arc<Memory>,
     at: LanePositions,
     gate: &RwLock<Gate>,
 ) -> Result<(), StoreError> {
@@ -39,7 +40,7 @@ pub(crate) async fn rebuild_senders(
     Ok(())
 }
 
-async fn note_senders(memory: &Memory, entity: u64, first_ver: u64) -> Result<(), StoreError> {
+async fn note_senders(memory: &Arc<Memory>, entity: u64, first_ver: u64) -> Result<(), StoreError> {
     let Some(chat) = memory.chat(entity).await? else { return Ok(()) };
     let head = chat.head;
     let mut after = head.seq.saturating_sub(head.ver.saturating_sub(first_ver - 1));

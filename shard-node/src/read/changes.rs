@@ -114,7 +114,9 @@ impl Reader {
         limit: usize,
     ) -> Result<(Vec<Event>, u64), StoreError> {
         let news = self.news(chat, since, up_to, limit).await?;
-        let receivers = Receivers::of(chat, self.left_since(chat, since).await?);
+        let nobody_left = news.changes.is_empty() && news.to_ver == chat.head.ver;
+        let left = if nobody_left { Vec::new() } else { self.left_since(chat, since).await? };
+        let receivers = Receivers::of(chat, left);
         let (id, log, epoch) = (chat.head.entity, chat.head.log, self.epoch(chat.head.entity));
         let mut all: Vec<Event> = Vec::with_capacity(news.births.len() + news.changes.len());
         for row in &news.births {
@@ -176,7 +178,12 @@ impl Reader {
         up_to: u64,
         limit: usize,
     ) -> Result<News, StoreError> {
-        let gathered = gather(&*self.store, chat.head, since, up_to, limit).await?;
+        let births = self.memory(chat.head.entity).births.between(chat.head, since, up_to, limit);
+        if let Some(births) = births {
+            let births = births.iter().map(|row| MessageRow::clone(row)).collect();
+            return Ok(cut(News { births, changes: Vec::new(), to_ver: up_to }, PAGE_BYTES_MAX));
+        }
+        let gathered = gather(&self.rows, chat.head, since, up_to, limit).await?;
         let Page { births, changes, to_ver } = page(gathered, limit);
         let lookups = changes
             .into_iter()

@@ -10,6 +10,7 @@ use shardline_domain::limits::{PAGE_BYTES_MAX, PAGE_MESSAGES_DEFAULT, PAGE_MESSA
 use shardline_wire::client::Message;
 use shardline_wire::internal::{GetHistory, HistoryPage};
 use shardline_wire::refusal::Refusal;
+use std::sync::Arc;
 
 impl Reader {
     pub(super) async fn history(&self, id: u64, get: &GetHistory) -> Result<HistoryPage, Refusal> {
@@ -35,9 +36,9 @@ impl Reader {
         let bytes = PAGE_BYTES_MAX;
         let range = MessageRange { chat: head.entity, after, before, newest, limit, bytes };
         let rows = if before <= after.saturating_add(1) {
-            Vec::new()
+            Arc::default()
         } else {
-            self.store.messages(range).await.map_err(|error| refusals::store(&error))?
+            self.rows.messages(range).await.map_err(|error| refusals::store(&error))?
         };
         let messages = fitting(rows.iter().map(events::message).collect(), newest);
 

@@ -2,7 +2,8 @@
 //! grow together, so new messages are among those with seq > head.seq - (head.ver - since), and
 //! everything else that changed has a change row.
 
-use crate::store::{ChangeKind, ChangeRow, HeadRow, MessageRange, MessageRow, Store, StoreError};
+use super::rows::Rows;
+use crate::store::{ChangeKind, ChangeRow, HeadRow, MessageRange, MessageRow, StoreError};
 use shardline_domain::limits::{PAGE_BYTES_MAX, PAGE_MESSAGES_MAX};
 use std::collections::HashSet;
 
@@ -23,13 +24,13 @@ pub(super) struct Page {
 
 /// Reads what is new in (since, up_to], at least the beginning of it. `head` was read before.
 pub(super) async fn gather(
-    store: &dyn Store,
+    rows: &Rows,
     head: HeadRow,
     since: u64,
     up_to: u64,
     limit: usize,
 ) -> Result<Gathered, StoreError> {
-    let mut changes = store.changes(head.entity, since, limit as u64).await?;
+    let mut changes = rows.changes(head.entity, since, limit as u64).await?.to_vec();
     let changes_to = match changes.last() {
         Some(last) if limit <= changes.len() => last.ver.min(up_to),
         _ => up_to,
@@ -48,14 +49,14 @@ pub(super) async fn gather(
             limit: PAGE_MESSAGES_MAX,
             bytes: PAGE_BYTES_MAX,
         };
-        let rows = store.messages(range).await?;
-        let Some((last_seq, last_ver)) = rows.last().map(|row| (row.seq, row.ver)) else {
+        let found = rows.messages(range).await?;
+        let Some((last_seq, last_ver)) = found.last().map(|row| (row.seq, row.ver)) else {
             break up_to;
         };
-        for row in rows {
+        for row in found.iter() {
             if since < row.ver && row.ver <= up_to {
                 bytes += row.text.len();
-                births.push(row);
+                births.push(row.clone());
             }
         }
         if up_to <= last_ver || head.seq <= last_seq {

@@ -78,7 +78,7 @@ pub struct MessageKey {
     pub client_msg_id: [u8; 16],
 }
 
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct MessageRange {
     pub chat: u64,
     pub after: u64,

@@ -1,4 +1,5 @@
-//! A store that fails on demand, and that holds commits back so that a test can fill a batch.
+//! A store that fails on demand, that holds commits back so that a test can fill a batch, and that keeps
+//! what was read so that a test can change it meanwhile.
 
 use crate::node::eventually;
 use async_trait::async_trait;
@@ -27,6 +28,10 @@ pub(crate) struct FaultyStore {
     faults: Mutex<VecDeque<Fault>>,
     /// Commits pass while this has permits.
     pass: Semaphore,
+    /// Chats and pages of messages are given out while this has permits; they are read before.
+    read_pass: Semaphore,
+    /// Chats and pages of messages that were asked for.
+    pub(crate) reads: AtomicU64,
     /// Commits that were asked for, held back or not.
     pub(crate) arrived: AtomicU64,
     pub(crate) commits: AtomicU64,
@@ -47,6 +52,8 @@ impl FaultyStore {
             inner,
             faults: Mutex::default(),
             pass: Semaphore::new(1_000_000),
+            read_pass: Semaphore::new(1_000_000),
+            reads: AtomicU64::new(0),
             arrived: AtomicU64::new(0),
             commits: AtomicU64::new(0),
             commits_max: AtomicU64::new(u64::MAX),
@@ -75,6 +82,23 @@ impl FaultyStore {
 
     pub(crate) fn let_pass(&self) {
         self.pass.add_permits(1_000_000);
+    }
+
+    /// From now on what was read is kept until `let_reads_pass`. Returns how many reads began before.
+    pub(crate) fn hold_reads(&self) -> u64 {
+        self.read_pass.forget_permits(1_000_000);
+        self.reads.load(Ordering::SeqCst)
+    }
+
+    pub(crate) fn let_reads_pass(&self) {
+        self.read_pass.add_permits(1_000_000);
+    }
+
+    /// What was read goes out when reads may pass.
+    async fn give_out<T>(&self, read: T) -> T {
+        self.reads.fetch_add(1, Ordering::SeqCst);
+        drop(self.read_pass.acquire().await.expect("never closed"));
+        read
     }
 
     fn check(&self) -> Result<(), StoreError> {
@@ -159,7 +183,8 @@ impl Store for FaultyStore {
     }
     async fn chat(&self, chat: u64) -> Result<Option<ChatState>, StoreError> {
         self.check()?;
-        self.inner.chat(chat).await
+        let read = self.inner.chat(chat).await;
+        self.give_out(read).await
     }
     async fn user(&self, user: u64) -> Result<Option<UserState>, StoreError> {
         self.inner.user(user).await
@@ -182,7 +207,8 @@ impl Store for FaultyStore {
     }
     async fn messages(&self, range: MessageRange) -> Result<Vec<MessageRow>, StoreError> {
         self.check()?;
-        self.inner.messages(range).await
+        let read = self.inner.messages(range).await;
+        self.give_out(read).await
     }
     async fn find_messages(&self, keys: &[MessageKey]) -> Result<Vec<MessageRow>, StoreError> {
         self.inner.find_messages(keys).await

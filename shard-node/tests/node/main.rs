@@ -8,6 +8,7 @@ mod faults;
 mod members;
 mod node;
 mod outbox;
+mod reads;
 mod restart;
 mod restored;
 mod resume;

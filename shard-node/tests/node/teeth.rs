@@ -17,6 +17,7 @@ fn planted_bugs_are_found() {
         "restart::what_the_bus_took_without_a_word_is_relayed_after_a_restart",
     );
     must_be_found("relayed-past-a-hole", "restart::what_the_bus_took_and_lost_goes_again");
+    must_be_found("joins-a-read-that-began", "reads::an_answer_is_never_older_than_its_question");
     must_be_found("the-last-cursor-wins", "members::cursors_merge_by_maximum_and_survive");
     must_be_found(
         "memberships-without-versions",
