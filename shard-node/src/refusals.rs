@@ -15,6 +15,8 @@ use shardline_wire::refusal::{Code, Refusal};
 const BEHIND_PREDECESSOR_MS: u64 = 20;
 /// After which something that needs the database is tried again.
 const DATABASE_RETRY_MS: u64 = 500;
+/// After which a lane that was behind may have caught up.
+const OVERLOADED_RETRY_MS: u64 = 500;
 
 pub(crate) fn denied(denied: Denied) -> Refusal {
     Refusal::new(code(denied.code()), denied.to_string())
@@ -120,7 +122,7 @@ pub(crate) fn database_busy() -> Refusal {
 }
 
 pub(crate) fn overloaded() -> Refusal {
-    Refusal::try_again("too much is waiting on this shard", 200)
+    Refusal::try_again("too much is waiting on this shard", OVERLOADED_RETRY_MS)
 }
 
 /// A read that failed, or a load before a write: nothing was stored.

@@ -11,8 +11,13 @@ use shardline_wire::internal::{Call, CursorMark, call};
 use shardline_wire::refusal::Refusal;
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::sync::{Notify, oneshot};
+use tokio::time::Instant;
 
+/// Beyond this a lane is behind: who comes now would wait longer than is worth it, and waiting for what
+/// nobody wants any more takes the place of others.
+const WAIT_MAX: Duration = Duration::from_secs(1);
 /// Calls waiting in one lane: some seconds of what it can commit.
 const CALLS_MAX: usize = 16_384;
 /// And their bytes.
@@ -104,7 +109,8 @@ pub(crate) struct Queue {
 
 #[derive(Default)]
 struct Waiting {
-    jobs: VecDeque<Job>,
+    /// Each with the time it came.
+    jobs: VecDeque<(Instant, Job)>,
     bytes: usize,
     /// When the first of `jobs` came, as near as a batch can tell.
     since_ms: i64,
@@ -120,13 +126,13 @@ impl Queue {
     /// Takes the job, or gives it back with the reason.
     #[expect(clippy::result_large_err, reason = "the job itself comes back")]
     pub(crate) fn push(&self, job: Job) -> Result<(), (Job, QueueError)> {
-        let bytes = job.bytes();
+        let (bytes, now) = (job.bytes(), Instant::now());
         let mut waiting = self.waiting.lock();
         let error = if waiting.closed {
             Some(QueueError::Closed)
         } else if waiting.stalled {
             Some(QueueError::Stalled)
-        } else if CALLS_MAX <= waiting.jobs.len() || BYTES_MAX < waiting.bytes + bytes {
+        } else if waiting.is_full(bytes) || waiting.is_behind(&job, now) {
             Some(QueueError::Full)
         } else {
             None
@@ -139,7 +145,7 @@ impl Queue {
             waiting.since_ms = clock::now_ms();
         }
         waiting.bytes += bytes;
-        waiting.jobs.push_back(job);
+        waiting.jobs.push_back((now, job));
         drop(waiting);
         if was_empty {
             self.wake.notify_one();
@@ -152,7 +158,7 @@ impl Queue {
         let mut waiting = self.waiting.lock();
         let mut taken = Vec::with_capacity(waiting.jobs.len().min(jobs_max));
         let mut bytes = 0;
-        while let Some(job) = waiting.jobs.front() {
+        while let Some((_, job)) = waiting.jobs.front() {
             let size = job.bytes();
             let fits = taken.len() < jobs_max && bytes + size <= bytes_max;
             if !fits && !taken.is_empty() {
@@ -160,7 +166,7 @@ impl Queue {
             }
             bytes += size;
             waiting.bytes -= size;
-            taken.extend(waiting.jobs.pop_front());
+            taken.extend(waiting.jobs.pop_front().map(|(_, job)| job));
         }
         let since_ms = waiting.since_ms;
         if !waiting.jobs.is_empty() {
@@ -200,7 +206,17 @@ impl Queue {
 impl Waiting {
     fn drain(&mut self) -> Vec<Job> {
         self.bytes = 0;
-        self.jobs.drain(..).collect()
+        self.jobs.drain(..).map(|(_, job)| job).collect()
+    }
+
+    fn is_full(&self, more_bytes: usize) -> bool {
+        CALLS_MAX <= self.jobs.len() || BYTES_MAX < self.bytes + more_bytes
+    }
+
+    /// What is not somebody's call is little, and others wait for it.
+    fn is_behind(&self, job: &Job, now: Instant) -> bool {
+        let is_call = matches!(job, Job::Call { .. });
+        is_call && self.jobs.front().is_some_and(|(came, _)| *came + WAIT_MAX < now)
     }
 }
 
@@ -246,6 +262,19 @@ mod tests {
         let refused = (0..=CALLS_MAX).find_map(|_| queue.push(send(1)).err());
         assert!(matches!(refused, Some((Job::Call { .. }, QueueError::Full))));
         assert_eq!(queue.len(), CALLS_MAX);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_queue_whose_first_waits_too_long_takes_no_more_calls() {
+        let queue = Queue::new();
+        assert!(queue.push(send(1)).is_ok());
+        tokio::time::advance(WAIT_MAX).await;
+        assert!(queue.push(send(2)).is_ok());
+        tokio::time::advance(Duration::from_millis(1)).await;
+        assert!(matches!(queue.push(send(3)), Err((_, QueueError::Full))));
+        assert!(queue.push(Job::Delivered(Vec::new())).is_ok(), "it is not a call");
+        assert_eq!(sizes(&queue.take(1, 1_000).jobs), [1]);
+        assert!(queue.push(send(4)).is_ok(), "the next one has not waited so long");
     }
 
     #[test]
