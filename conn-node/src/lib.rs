@@ -5,6 +5,7 @@
 //! who on this node wants it.
 
 mod accounts;
+mod admission;
 mod announce;
 pub mod auth;
 mod beacon;

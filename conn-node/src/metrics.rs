@@ -3,6 +3,8 @@
 shardline_daemon::metric_names! {
     /// Open WebSocket connections.
     CONNECTIONS = "shardline_conn_node_connections";
+    /// Hellos with a good token, by turn: at_once, in_line or away (told when to come again).
+    HELLOS = "shardline_conn_node_hellos_total";
     /// Connections closed because their queue was full.
     SLOW_READERS = "shardline_conn_node_slow_readers_total";
     /// Frames from clients.

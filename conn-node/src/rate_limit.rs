@@ -1,6 +1,7 @@
-//! Which limit applies to whom: registrations and log-ins by address, sends by user. Token buckets,
-//! kept only for those who asked lately.
+//! Which limit applies to whom: registrations and log-ins by address, sends by user, new connections by
+//! node. Token buckets, kept only for those who asked lately.
 
+use crate::admission::{Admission, Turn};
 use crate::problem::Problem;
 use governor::clock::Clock;
 use governor::middleware::NoOpMiddleware;
@@ -29,6 +30,8 @@ pub struct Rates {
     pub log_ins_a_minute: NonZeroU32,
     /// Of one user, over all its sessions on this node.
     pub sends_a_second: NonZeroU32,
+    /// Of all users: connections let in, with a second's worth at once.
+    pub admissions_a_second: NonZeroU32,
     /// Whether loopback is limited by address like any other.
     pub limit_loopback: bool,
 }
@@ -40,6 +43,7 @@ impl Default for Rates {
             registrations_a_minute: count(30),
             log_ins_a_minute: count(60),
             sends_a_second: count(1_000),
+            admissions_a_second: count(500),
             limit_loopback: true,
         }
     }
@@ -71,6 +75,11 @@ impl Rates {
                 of.sends_a_second,
                 "messages of one user on this node, with twice as many at once",
             ),
+            admissions_a_second: count(
+                "admissions-a-second",
+                of.admissions_a_second,
+                "WebSockets let in on this node; others wait in line or are told when to come",
+            ),
             limit_loopback: !is_local,
         }
     }
@@ -99,6 +108,7 @@ pub(crate) struct RateLimits {
     registrations: Buckets<IpAddr>,
     log_ins: Buckets<IpAddr>,
     sends: Buckets<u64>,
+    admission: Mutex<Admission>,
     limit_loopback: bool,
     tended_at: Mutex<Instant>,
 }
@@ -112,6 +122,7 @@ impl RateLimits {
             registrations: buckets(Quota::per_minute(rates.registrations_a_minute)),
             log_ins: buckets(Quota::per_minute(rates.log_ins_a_minute)),
             sends: buckets(send_quota),
+            admission: Mutex::new(Admission::new(rates.admissions_a_second, Instant::now())),
             limit_loopback: rates.limit_loopback,
             tended_at: Mutex::new(Instant::now()),
         }
@@ -128,6 +139,11 @@ impl RateLimits {
     /// How long to wait if the user has sent too much, in milliseconds.
     pub(crate) fn check_send(&self, user: u64) -> Result<(), u64> {
         take_one(&self.sends, &user)
+    }
+
+    /// When a new connection is let in.
+    pub(crate) fn admit(&self) -> Turn {
+        self.admission.lock().ask(Instant::now())
     }
 
     fn check_address(
@@ -208,6 +224,7 @@ mod tests {
             registrations_a_minute: two,
             log_ins_a_minute: two,
             sends_a_second: two,
+            admissions_a_second: two,
             limit_loopback,
         }
     }

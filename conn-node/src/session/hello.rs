@@ -1,14 +1,16 @@
-//! From `hello` to `welcome`: the token and its session are checked, the session is announced, and
-//! its chats are followed. What the client reads after `welcome` starts after all of that.
+//! From `hello` to `welcome`: the token is checked, its turn awaited, the session looked up and announced,
+//! and its chats are followed. What the client reads after `welcome` starts after all of that.
 
 use super::Session;
 use super::outgoing::encode;
 use super::queue::Queue;
+use crate::admission::Turn;
 use crate::announce;
 use crate::auth::Principal;
 use crate::auth::bearer::{self, Denied};
 use crate::calls::answered;
 use crate::chats::list;
+use crate::metrics::HELLOS;
 use crate::node::Node;
 use shardline_daemon::clock;
 use shardline_domain::error::Code as ClientCode;
@@ -23,14 +25,14 @@ use shardline_wire::internal::{Call, CheckSession, SessionView};
 use shardline_wire::refusal::{Code, Refusal};
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, sleep_until, timeout_at};
 
 /// Clients that cannot be let in now come back over this time.
 const RETRY_SPREAD_MS: std::ops::Range<u64> = 500..2_500;
 /// For the heads of the chats this node did not follow yet. A shard that does not answer holds up
 /// nobody: its chats are compared later, and `heads` tells.
 const HEADS_TIME_MAX: Duration = Duration::from_millis(500);
-/// From a hello to its welcome. A user whose shard does not answer is sent away to come back, rather
+/// From a hello's turn to its welcome. A user whose shard does not answer is sent away to come back, rather
 /// than kept on the line.
 const WELCOME_TIME_MAX: Duration = Duration::from_secs(4);
 
@@ -64,6 +66,14 @@ impl TurnedAway {
         TurnedAway { refusal, close: Close::Unavailable, retry_after_ms }
     }
 
+    /// Too many come at once: each is told its own time.
+    fn crowded(away: Duration) -> TurnedAway {
+        let retry_after_ms = u64::try_from(away.as_millis()).unwrap_or(u64::MAX);
+        let refusal = Refusal::new(Code::RateLimited, "too many connect to this node at once");
+        let refusal = Refusal { retry_after_ms: Some(retry_after_ms), ..refusal };
+        TurnedAway { refusal, close: Close::Overloaded, retry_after_ms }
+    }
+
     fn unanswered() -> TurnedAway {
         TurnedAway::later(Refusal::unknown("no answer in time"))
     }
@@ -89,13 +99,14 @@ pub(super) async fn welcome(
     hello: client::Hello,
     entered: &mut Option<Arc<Session>>,
 ) -> Result<Welcomed, TurnedAway> {
-    let deadline = Instant::now() + WELCOME_TIME_MAX;
     if DEVICE_CHARS_MAX < hello.device.chars().count() {
         let message = format!("a device's name has at most {DEVICE_CHARS_MAX} characters");
         let refusal = Refusal::of_field(Code::BadRequest, "device", message);
         return Err(TurnedAway::never(refusal, Close::Unauthenticated));
     }
     let verified = bearer::check(&node.keys, &node.revoked, &hello.token, clock::now_ms())?;
+    await_turn(node).await?;
+    let deadline = Instant::now() + WELCOME_TIME_MAX;
     let view = check_session(node, verified.principal, deadline).await?;
     let name = view.user.map(|user| user.display_name).unwrap_or_default();
     let session = Arc::new(Session::new(
@@ -121,6 +132,24 @@ pub(super) async fn welcome(
         }
         Ok(Err(refusal)) => Err(TurnedAway::later(refusal)),
         Err(_) => Err(TurnedAway::unanswered()),
+    }
+}
+
+/// What comes next is reads on several shards, for each who comes.
+async fn await_turn(node: &Node) -> Result<(), TurnedAway> {
+    let turn = node.rate_limits.admit();
+    let name = match turn {
+        Turn::At(at) if at <= Instant::now() => "at_once",
+        Turn::At(_) => "in_line",
+        Turn::Away(_) => "away",
+    };
+    metrics::counter!(HELLOS, "turn" => name).increment(1);
+    match turn {
+        Turn::At(at) => {
+            sleep_until(at).await;
+            Ok(())
+        }
+        Turn::Away(away) => Err(TurnedAway::crowded(away)),
     }
 }
 

@@ -98,6 +98,41 @@ async fn a_hello_waits_a_bounded_time_for_a_shard_that_never_answers() {
 }
 
 #[tokio::test]
+async fn of_many_who_come_at_once_some_wait_in_line_and_the_rest_is_told_when_to_come() {
+    let bench = Bench::start_with(|config| {
+        config.rates.admissions_a_second = 5.try_into().expect("not zero");
+    })
+    .await;
+    let mut clients = Vec::new();
+    for user in 1..=40 {
+        let mut client = bench.connect().await;
+        client.text(&hello(&token(user, user))).await;
+        clients.push(client);
+    }
+    let (mut welcomed, mut delays) = (0, Vec::new());
+    for client in &mut clients {
+        let answer = client.frame().await;
+        if answer["type"] == "welcome" {
+            welcomed += 1;
+            continue;
+        }
+        assert_eq!((&answer["code"], &answer["retry"]), (&json!("rate_limited"), &json!("later")));
+        let (closing, code) = client.closed().await;
+        assert_eq!((code, &closing["reason"]), (4003, &json!("overloaded")), "{closing}");
+        assert_eq!((&closing["retry"], &answer["id"]), (&json!("later"), &json!(3)));
+        assert_eq!(closing["retry_after_ms"], answer["retry_after_ms"]);
+        delays.extend(closing["retry_after_ms"].as_u64());
+    }
+    // Six at once, five in line, and whom a slow machine brings later.
+    assert!(11 <= welcomed && !delays.is_empty(), "{welcomed} welcomed, told: {delays:?}");
+    delays.sort_unstable();
+    let is_spread = delays.last().is_some_and(|last| delays[0] + 500 <= *last);
+    assert!(delays.len() < 10 || is_spread, "each its own time: {delays:?}");
+    tokio::time::sleep(Duration::from_millis(delays[0])).await;
+    bench.client(99).await;
+}
+
+#[tokio::test]
 async fn a_session_that_ends_during_its_hello_leaves_nothing_behind() {
     let bench = Bench::start().await;
     bench.world.users_shard(UsersShard::ListsHang);
