@@ -92,6 +92,9 @@ pub(super) fn of_move(row: &MoveRow) -> MoveInfo {
     // A planned move that may not start yet is in nobody's hand.
     let (blocked, note) = match (row.phase, course.blocked.as_str()) {
         (Phase::Planned, "") => ("checks", "other moves of these shards come first"),
+        // Its last words may be of just before.
+        (Phase::Done, _) => ("nothing", ""),
+        (Phase::Aborted, _) => ("nothing", course.note.as_str()),
         (_, blocked) => (blocked, course.note.as_str()),
     };
     MoveInfo {

@@ -87,6 +87,7 @@ impl Side {
         if wanted != self.task {
             // An answer to the order before is of no use any more; the order itself goes on.
             (self.call, self.next) = (None, Instant::now());
+            self.note.clear();
             self.task = wanted;
         }
         let Some(task) = task else { return };
