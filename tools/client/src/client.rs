@@ -17,6 +17,7 @@ use std::future::Future;
 use std::ops::RangeInclusive;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot, watch};
@@ -54,6 +55,9 @@ pub struct Timing {
     pub reconnect_max: Duration,
     /// From connecting to `welcome`.
     pub connect_deadline: Duration,
+    /// A server that owes an answer and says nothing for about so long is given up; a ping asks before.
+    /// While it owes nothing, its own idle time counts.
+    pub silence_max: Duration,
 }
 
 impl Default for Options {
@@ -78,6 +82,7 @@ impl Default for Timing {
             reconnect_first: Duration::from_millis(200),
             reconnect_max: Duration::from_secs(10),
             connect_deadline: Duration::from_secs(10),
+            silence_max: Duration::from_secs(10),
         }
     }
 }
@@ -88,6 +93,7 @@ pub struct Client {
     commands: mpsc::Sender<Command>,
     state: watch::Receiver<State>,
     session: Arc<Mutex<Session>>,
+    repeats_asked: Arc<AtomicU64>,
 }
 
 impl Client {
@@ -103,12 +109,20 @@ impl Client {
         let (seen, seen_queue) = mpsc::channel(SEEN_MAX);
         let (state_sender, state) = watch::channel(State::Connecting);
         let session = Arc::new(Mutex::new(session));
-        let driver =
-            Driver::new(http.clone(), session.clone(), options, command_queue, seen, state_sender);
+        let repeats_asked = Arc::<AtomicU64>::default();
+        let driver = Driver::new(
+            http.clone(),
+            session.clone(),
+            options,
+            command_queue,
+            seen,
+            state_sender,
+            repeats_asked.clone(),
+        );
         // A client has no lifecycle above it: it ends with its last handle.
         #[allow(clippy::disallowed_methods)]
         tokio::spawn(driver.run());
-        (Client { commands, state, session }, seen_queue)
+        (Client { commands, state, session, repeats_asked }, seen_queue)
     }
 
     /// The tokens as they are now; they change with each renewal.
@@ -127,6 +141,11 @@ impl Client {
 
     pub fn state(&self) -> watch::Receiver<State> {
         self.state.clone()
+    }
+
+    /// How many answers to sends said to repeat them, so far; it does so by itself.
+    pub fn repeats_asked(&self) -> u64 {
+        self.repeats_asked.load(Ordering::Relaxed)
     }
 
     /// Waits until connected, or stopped.

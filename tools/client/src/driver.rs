@@ -22,6 +22,7 @@ use crate::sends::Sends;
 use parking_lot::Mutex;
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{Instant, sleep_until};
@@ -74,6 +75,8 @@ pub(crate) struct Driver {
     /// Seen, and not in the channel yet.
     backlog: VecDeque<Seen>,
     state: watch::Sender<State>,
+    /// Answers to sends that said to repeat them.
+    repeats_asked: Arc<AtomicU64>,
     link: Link,
     address: usize,
     backoff: Backoff,
@@ -102,6 +105,7 @@ impl Driver {
         commands: mpsc::Receiver<Command>,
         seen: mpsc::Sender<Seen>,
         state: watch::Sender<State>,
+        repeats_asked: Arc<AtomicU64>,
     ) -> Driver {
         let now = Instant::now();
         let timing = options.timing.clone();
@@ -113,6 +117,7 @@ impl Driver {
             seen,
             backlog: VecDeque::new(),
             state,
+            repeats_asked,
             link: Link::down(now),
             backoff: Backoff::new(timing.reconnect_first, timing.reconnect_max),
             sends: Sends::new(),
@@ -210,8 +215,9 @@ impl Driver {
 
     /// Gives the connection what goes out now.
     fn write(&mut self, now: Instant) {
+        let before = self.out();
         let Some(connection) = self.link.up() else { return };
-        let mut room = IN_FLIGHT_MAX.saturating_sub(self.sends.out() + self.requests.out());
+        let mut room = IN_FLIGHT_MAX.saturating_sub(before);
         let next_id = &mut self.next_id;
         let mut fresh_id = || {
             room = room.checked_sub(1)?;
@@ -225,6 +231,21 @@ impl Driver {
         self.sends.take_due(now, &mut fresh_id, |id, send| {
             connection.queue(ClientFrame { id: Some(id), call: Some(Call::Send(send)) });
         });
+        if before == 0 && 0 < self.out() {
+            self.silent_checks = 0;
+            self.idle_check = self.idle_check.min(now + self.check_interval());
+        }
+    }
+
+    /// What waits for an answer of this connection.
+    fn out(&self) -> usize {
+        self.sends.out() + self.requests.out()
+    }
+
+    /// Silence of three of them, with a ping after the first, is the end.
+    fn check_interval(&self) -> Duration {
+        let idle = self.idle / 2;
+        if self.out() == 0 { idle } else { idle.min(self.options.timing.silence_max / 3) }
     }
 
     fn next_due(&self, now: Instant) -> Instant {
@@ -244,14 +265,14 @@ impl Driver {
 
     /// Both sides close after the idle time without a frame: speaks in time, and notices a dead server.
     fn check_idle(&mut self, now: Instant) {
-        self.idle_check = now + self.idle / 2;
+        self.idle_check = now + self.check_interval();
         let reading = self.backlog.len() < BACKLOG_MAX;
         let Some(connection) = self.link.up() else { return };
         let (heard, said) = connection.take_activity();
         // Who does not read cannot hear.
         self.silent_checks = if heard || !reading { 0 } else { self.silent_checks + 1 };
         if 3 <= self.silent_checks {
-            self.on_lost(None, "nothing was heard for the idle time", now);
+            self.on_lost(None, "nothing was heard for too long", now);
         } else if !heard || !said {
             let deadline = now + self.options.call_deadline;
             self.requests.push(Call::Ping(Ping {}), Waiter::Nobody, now, deadline);

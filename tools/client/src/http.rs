@@ -56,6 +56,12 @@ pub struct Page<T> {
     pub next_cursor: Option<String>,
 }
 
+/// Of changed members.
+#[derive(Deserialize)]
+struct Changed {
+    ver: u64,
+}
+
 /// As the HTTP answer has it: the chat is in the path.
 #[derive(Deserialize)]
 struct History {
@@ -225,20 +231,22 @@ impl Http {
         self.answer(Method::GET, &path, Some(token), None).await
     }
 
+    /// The ver of the last change.
     pub async fn add_members(
         &self,
         token: &str,
         chat: u64,
         users: &[u64],
         role: Option<&str>,
-    ) -> Result<(), HttpError> {
+    ) -> Result<u64, HttpError> {
         let users: Vec<String> = users.iter().map(u64::to_string).collect();
         let mut body = json!({"users": users});
         if let Some(role) = role {
             body["role"] = role.into();
         }
         let path = format!("/v1/chats/{chat}/members");
-        self.call(Method::POST, &path, Some(token), Some(body)).await.map(|_| ())
+        let changed: Changed = self.answer(Method::POST, &path, Some(token), Some(body)).await?;
+        Ok(changed.ver)
     }
 
     pub async fn change_member(
@@ -253,10 +261,11 @@ impl Http {
         self.call(Method::PATCH, &path, Some(token), Some(body)).await.map(|_| ())
     }
 
-    /// Removes a member; oneself: leaves.
-    pub async fn remove_member(&self, token: &str, chat: u64, user: u64) -> Result<(), HttpError> {
+    /// Removes a member; oneself: leaves. The ver of the change.
+    pub async fn remove_member(&self, token: &str, chat: u64, user: u64) -> Result<u64, HttpError> {
         let path = format!("/v1/chats/{chat}/members/{user}");
-        self.call(Method::DELETE, &path, Some(token), None).await.map(|_| ())
+        let changed: Changed = self.answer(Method::DELETE, &path, Some(token), None).await?;
+        Ok(changed.ver)
     }
 
     // ---- Messages ----

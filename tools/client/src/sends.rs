@@ -2,7 +2,9 @@
 //!
 //! Per chat, sends go out in the order given and are repeated in that order. Once one was answered
 //! "later" or "same", or the connection was lost, nothing goes out for that chat until everything that
-//! is out was answered; then all that is left goes again, with the same client ids and retry = true.
+//! is out was answered; then all that is left goes again, with the same client ids and retry = true:
+//! one at first, and with each acknowledgement one more at a time (as TCP's slow start), so that a server
+//! that had too much is not given all of it again at once.
 
 use crate::error::{Refused, SendError};
 use crate::frames::{Ack, Send};
@@ -35,6 +37,8 @@ struct Line<D> {
     stalled: bool,
     not_before: Option<Instant>,
     repeats: u32,
+    /// How many may be out.
+    window: usize,
 }
 
 struct Queued<D> {
@@ -108,6 +112,9 @@ impl<D> Sends<D> {
             }
             let first = line.out;
             for queued in line.queue.range_mut(first..) {
+                if line.window <= line.out {
+                    break;
+                }
                 let Some(id) = fresh_id() else {
                     self.ready.push_front(chat);
                     return;
@@ -126,6 +133,10 @@ impl<D> Sends<D> {
         let (chat, queued) = self.take_out(id)?;
         if let Some(line) = self.chats.get_mut(&chat) {
             line.repeats = 0;
+            line.window = line.window.saturating_add(1);
+            if line.out < line.queue.len() {
+                self.ready.push_back(chat);
+            }
         }
         self.settle(chat);
         Some(Ended { done: queued.done, outcome: Ok(ack) })
@@ -149,6 +160,7 @@ impl<D> Sends<D> {
         line.out -= 1;
         if !line.stalled {
             line.stalled = true;
+            line.window = 1;
             line.repeats = line.repeats.saturating_add(1);
         }
         let wait =
@@ -263,7 +275,14 @@ impl<D> Sends<D> {
 
 impl<D> Line<D> {
     fn new() -> Line<D> {
-        Line { queue: VecDeque::new(), out: 0, stalled: false, not_before: None, repeats: 0 }
+        Line {
+            queue: VecDeque::new(),
+            out: 0,
+            stalled: false,
+            not_before: None,
+            repeats: 0,
+            window: usize::MAX,
+        }
     }
 
     fn may_send(&mut self, now: Instant) -> bool {

@@ -142,6 +142,23 @@ async fn past_the_deadline_the_sender_knows_whether_anything_can_have_been_store
     assert!(matches!(silent.await, Err(SendError::Unknown(_))));
 }
 
+/// As a half-open connection is: it takes everything and gives nothing.
+#[tokio::test]
+async fn a_server_that_owes_an_answer_and_says_nothing_is_left_for_the_next_address() {
+    let (silent, other) = (Fake::start(Encoding::Json).await, Fake::start(Encoding::Json).await);
+    let mut options = options(Encoding::Json);
+    options.timing.silence_max = Duration::from_millis(300);
+    let (client, _seen) = connect(&[&silent, &other], options);
+    let mut side = silent.welcomed().await;
+    let pending = client.submit(CHAT, "does anybody hear").await;
+    let (_, first) = side.send().await;
+    let mut side = other.welcomed().await;
+    let (id, again) = side.send().await;
+    assert_eq!((&again.client_msg_id, again.retry), (&first.client_msg_id, true));
+    side.reply(id, ack(&again, 1)).await;
+    assert_eq!(pending.await.expect("acknowledged").seq, Some(1));
+}
+
 #[tokio::test]
 async fn what_the_user_sees_is_each_event_once_and_in_order() {
     let fake = Fake::start(Encoding::Json).await;

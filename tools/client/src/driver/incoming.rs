@@ -2,13 +2,15 @@
 
 use super::{CHATS_PAGE, Command, Driver, LinkEvent, Waiter};
 use crate::connection::Turn;
-use crate::error::CallError;
+use crate::error::{CallError, Refused};
 use crate::frames::client_frame::Call;
 use crate::frames::server_frame::Frame;
 use crate::frames::{Ack, Chats, ClientFrame, CloseChat, ServerFrame, Welcome};
 use crate::reconnect::Stop;
 use crate::requests::Answer;
 use crate::seen::{Seen, State};
+use shardline_domain::error::Retry;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -112,7 +114,13 @@ impl Driver {
                 }
                 self.sends.on_ack(id, ack)
             }
-            Frame::Error(error) => self.sends.on_error(id, error.into(), now, rand::random()),
+            Frame::Error(error) => {
+                let refused = Refused::from(error);
+                if refused.retry != Retry::Never {
+                    self.repeats_asked.fetch_add(1, Ordering::Relaxed);
+                }
+                self.sends.on_error(id, refused, now, rand::random())
+            }
             // Not an answer to a send; the deadline will end it.
             _ => None,
         };

@@ -98,7 +98,32 @@ fn after_later_all_that_is_left_goes_again_in_order_and_after_the_delay() {
     assert_eq!(case.due(), []);
     case.pass(1);
     assert_eq!(case.sends.next_repeat(), Some(case.now));
-    assert_eq!(case.due(), [(4, 1, true), (5, 2, true), (6, 3, true), (7, 4, false)]);
+    assert_eq!(case.due(), [(4, 1, true)], "one shows whether the server takes it now");
+    assert_eq!(case.ack(4), Some(1));
+    assert_eq!(case.due(), [(5, 2, true), (6, 3, true)]);
+    assert_eq!(case.ack(5), Some(2));
+    assert_eq!(case.due(), [(7, 4, false)]);
+}
+
+#[test]
+fn each_acknowledgement_lets_one_more_out_until_another_refusal() {
+    let mut case = Case::new();
+    for number in 0..100 {
+        case.push(CHAT, number);
+    }
+    let all = case.due();
+    assert_eq!(all.len(), 100);
+    for (id, _, _) in all {
+        case.error(id, Retry::Later, None);
+    }
+    case.pass(2_000);
+    let (mut outs, mut out) = (Vec::new(), case.due());
+    while !out.is_empty() {
+        outs.push(out.len());
+        out.into_iter().for_each(|(id, _, _)| assert!(case.ack(id).is_some()));
+        out = case.due();
+    }
+    assert_eq!(outs, [1, 2, 4, 8, 16, 32, 37]);
 }
 
 #[test]

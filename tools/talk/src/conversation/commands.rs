@@ -193,7 +193,7 @@ impl Conversation {
             http.add_members(&token, chat, &users, None).await
         };
         let added = self.while_showing((self.http.clone(), self.client.token()), ask).await?;
-        Ok(added.map_err(|error| error.to_string()))
+        Ok(added.map(drop).map_err(|error| error.to_string()))
     }
 
     async fn leave(&mut self) -> Result<Answer<()>> {
@@ -201,7 +201,7 @@ impl Conversation {
         let me = self.desk.me;
         let ask = async |(http, token): (Http, String)| http.remove_member(&token, chat, me).await;
         match self.while_showing((self.http.clone(), self.client.token()), ask).await? {
-            Ok(()) => {
+            Ok(_) => {
                 self.desk.closed();
                 Ok(Ok(()))
             }
