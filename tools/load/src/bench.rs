@@ -7,17 +7,14 @@
 //!     process spent on them;
 //! (c) the acknowledgement with one message in flight, against one raw commit.
 
-pub mod processes;
 pub mod raw;
 mod report;
 
-pub use processes::NamedProcess;
-
 use crate::cast::{Cast, CastPlan};
 use crate::phase::{Phase, Played};
+use crate::processes::{NamedProcess, Spent, Watch};
 use crate::run::show_second;
 use anyhow::{Context, Result};
-use processes::{Spent, Watch};
 use raw::{Raw, RawMeasured};
 use serde::Serialize;
 use shardline_client::Encoding;

@@ -1,5 +1,7 @@
 //! One pair's account of every message: acknowledged or not, delivered how often.
 
+use serde::Serialize;
+
 /// By message number.
 #[derive(Default, Debug)]
 pub struct Ledger {
@@ -12,7 +14,7 @@ struct Entry {
     delivered: u8,
 }
 
-#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug, Serialize)]
 pub struct Balance {
     pub acked: u64,
     /// Delivered at least once.

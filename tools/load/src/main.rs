@@ -1,12 +1,15 @@
-//! `load run` and `load bench`. Exit code 1: the counts do not agree; 2: it could not run.
+//! `load run`, `load bench` and their like. Exit code 1: the counts do not agree; 2: it could not run.
 #![allow(clippy::print_stderr)]
 
 use clap::{Args, Parser, Subcommand};
 use shardline_client::Encoding;
-use shardline_load::bench::{self, BenchPlan, NamedProcess};
+use shardline_load::bench::{self, BenchPlan};
 use shardline_load::body;
 use shardline_load::moves;
+use shardline_load::overload::{self, OverloadPlan};
 use shardline_load::phase::Phase;
+use shardline_load::processes::NamedProcess;
+use shardline_load::reconnect::{self, ReconnectPlan};
 use shardline_load::run::{self, RunPlan};
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -27,6 +30,10 @@ enum What {
     Bench(Bench),
     /// What people noticed of moves, from a run's history and the moves' journal.
     Moves(Moves),
+    /// Twice what the cluster bears, and how soon it is as before.
+    Overload(Overload),
+    /// Thousands of clients lose their conn-node at once.
+    Reconnect(Reconnect),
 }
 
 #[derive(Args)]
@@ -86,6 +93,54 @@ struct Moves {
     json: bool,
 }
 
+#[derive(Args)]
+struct Overload {
+    #[command(flatten)]
+    common: Common,
+    /// Everything that clients saw is recorded here, for `history check`.
+    #[arg(long)]
+    history: Option<PathBuf>,
+    /// How many times what the cluster bears is offered; --seconds says for how long.
+    #[arg(long, default_value_t = 2.0)]
+    factor: f64,
+    /// Seconds of little load before and after.
+    #[arg(long, default_value_t = 20)]
+    calm: u64,
+    /// NAME=PID of a process whose memory is watched; may be given many times.
+    #[arg(long = "process")]
+    processes: Vec<NamedProcess>,
+}
+
+#[derive(Args)]
+struct Reconnect {
+    /// Addresses of conn-nodes; the clients are on the first.
+    #[arg(long, value_delimiter = ',', required = true)]
+    servers: Vec<String>,
+    #[arg(long, default_value_t = 5_000)]
+    clients: usize,
+    /// Clients in one room.
+    #[arg(long, default_value_t = 250)]
+    room: usize,
+    /// Messages a second in each room.
+    #[arg(long, value_parser = rate, default_value = "1")]
+    rate: f64,
+    /// A shell command that ends the first conn-node.
+    #[arg(long)]
+    strike: String,
+    /// Protobuf frames instead of JSON.
+    #[arg(long)]
+    proto: bool,
+    /// Users and sessions are kept here for the next run.
+    #[arg(long)]
+    users_file: Option<PathBuf>,
+    /// NAME=PID of a process whose memory is watched; may be given many times.
+    #[arg(long = "process")]
+    processes: Vec<NamedProcess>,
+    /// The figures as JSON.
+    #[arg(long)]
+    json: bool,
+}
+
 fn rate(text: &str) -> Result<f64, String> {
     match text.parse() {
         Ok(rate) if (0.001..=10_000_000.0).contains(&rate) => Ok(rate),
@@ -112,11 +167,11 @@ struct Bench {
     rounds: usize,
 }
 
-impl Common {
-    fn encoding(&self) -> Encoding {
-        if self.proto { Encoding::Proto } else { Encoding::Json }
-    }
+fn encoding(proto: bool) -> Encoding {
+    if proto { Encoding::Proto } else { Encoding::Json }
+}
 
+impl Common {
     fn phase(&self, repeats: f64, rate: Option<f64>) -> Phase {
         Phase {
             senders: self.senders,
@@ -137,7 +192,7 @@ async fn main() -> ExitCode {
         What::Run(Run { common, history, repeat, rate }) => {
             let plan = RunPlan {
                 phase: common.phase(repeat.clamp(0.0, 1.0), rate),
-                encoding: common.encoding(),
+                encoding: encoding(common.proto),
                 servers: common.servers,
                 senders: common.senders,
                 users_file: common.users_file,
@@ -149,7 +204,7 @@ async fn main() -> ExitCode {
         What::Bench(Bench { common, mysql, processes, raw_seconds, rounds }) => {
             let plan = BenchPlan {
                 phase: common.phase(0.0, None),
-                encoding: common.encoding(),
+                encoding: encoding(common.proto),
                 servers: common.servers,
                 senders: common.senders,
                 users_file: common.users_file,
@@ -162,6 +217,37 @@ async fn main() -> ExitCode {
             bench::bench(plan).await
         }
         What::Moves(Moves { history, moves, json }) => moves::show(&history, &moves, json),
+        What::Overload(Overload { common, history, factor, calm, processes }) => {
+            let plan = OverloadPlan {
+                servers: common.servers,
+                senders: common.senders,
+                encoding: encoding(common.proto),
+                users_file: common.users_file,
+                history,
+                body_bytes: common.body.max(body::BYTES_MIN),
+                factor: factor.clamp(0.1, 100.0),
+                calm: Duration::from_secs(calm),
+                over: Duration::from_secs(common.seconds),
+                processes,
+                json: common.json,
+            };
+            overload::overload(plan).await
+        }
+        What::Reconnect(wanted) => {
+            let Reconnect { servers, clients, room, rate, strike, .. } = wanted;
+            let plan = ReconnectPlan {
+                servers,
+                clients,
+                room,
+                rate,
+                encoding: encoding(wanted.proto),
+                users_file: wanted.users_file,
+                strike,
+                processes: wanted.processes,
+                json: wanted.json,
+            };
+            reconnect::reconnect(plan).await
+        }
     };
     match agrees {
         Ok(true) => ExitCode::SUCCESS,

@@ -1,4 +1,4 @@
-//! CPU time of processes as Linux counts it: all threads, and children that still run.
+//! CPU time and memory of processes as Linux counts them: all threads, and children that still run.
 
 use serde::Serialize;
 use std::collections::{BTreeMap, HashMap};
@@ -104,26 +104,63 @@ impl Watch {
     }
 }
 
+/// The most memory each was seen to hold, in bytes. Processes of one name count together.
+#[derive(Clone, Debug)]
+pub struct Memory {
+    processes: Vec<NamedProcess>,
+    pub most: BTreeMap<String, u64>,
+}
+
+impl Memory {
+    /// This process is watched, too, as `load`.
+    pub fn new(processes: &[NamedProcess]) -> Memory {
+        let mut processes = processes.to_vec();
+        processes.push(NamedProcess { name: "load".to_owned(), pid: std::process::id() });
+        Memory { processes, most: BTreeMap::new() }
+    }
+
+    pub fn look(&mut self) {
+        let stats = all_stats();
+        let mut now: BTreeMap<String, u64> = BTreeMap::new();
+        for NamedProcess { name, pid } in &self.processes {
+            let resident: u64 = family(&stats, *pid).into_iter().map(resident).sum();
+            *now.entry(name.clone()).or_default() += resident;
+        }
+        for (name, resident) in now {
+            let most = self.most.entry(name).or_default();
+            *most = resident.max(*most);
+        }
+    }
+}
+
+/// In bytes; 0 if there is no such process any more.
+fn resident(pid: u32) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    let kib = line.and_then(|line| line.trim().strip_suffix(" kB")?.trim().parse::<u64>().ok());
+    kib.unwrap_or(0) * 1024
+}
+
 fn used(processes: &[NamedProcess]) -> BTreeMap<String, Duration> {
     let stats = all_stats();
-    let mut children: HashMap<u32, Vec<u32>> = HashMap::new();
-    for (pid, stat) in &stats {
-        children.entry(stat.parent).or_default().push(*pid);
-    }
     let mut used: BTreeMap<String, Duration> = BTreeMap::new();
     for NamedProcess { name, pid } in processes {
-        let mut ticks = 0;
-        let mut family = vec![*pid];
-        while let Some(pid) = family.pop() {
-            if let Some(stat) = stats.get(&pid) {
-                ticks += stat.ticks;
-                family.extend(children.get(&pid).into_iter().flatten());
-            }
-        }
+        let ticks: u64 = family(&stats, *pid).iter().map(|pid| stats[pid].ticks).sum();
         *used.entry(name.clone()).or_default() +=
             Duration::from_millis(ticks * 1000 / TICKS_PER_SECOND);
     }
     used
+}
+
+/// A process that runs, and all below it.
+fn family(stats: &HashMap<u32, Stat>, pid: u32) -> Vec<u32> {
+    let mut found: Vec<u32> = stats.contains_key(&pid).then_some(pid).into_iter().collect();
+    let mut looked_at = 0;
+    while let Some(parent) = found.get(looked_at).copied() {
+        found.extend(stats.iter().filter(|(_, stat)| stat.parent == parent).map(|(pid, _)| *pid));
+        looked_at += 1;
+    }
+    found
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -169,6 +206,21 @@ mod tests {
         for bad in ["router", "=12", "router=x", "router=-1"] {
             assert!(bad.parse::<NamedProcess>().is_err(), "{bad}");
         }
+    }
+
+    #[test]
+    fn the_memory_of_this_process_is_seen_and_the_most_is_kept() {
+        let mut memory = Memory::new(&[NamedProcess { name: "gone".to_owned(), pid: u32::MAX }]);
+        memory.look();
+        let before = memory.most["load"];
+        assert!(0 < before && memory.most["gone"] == 0);
+        let more = std::hint::black_box(vec![1_u8; 64 << 20]);
+        memory.look();
+        assert!(before + (32 << 20) < memory.most["load"], "{} bytes", more.len());
+        let most = memory.most["load"];
+        drop(more);
+        memory.look();
+        assert!(most <= memory.most["load"]);
     }
 
     #[test]

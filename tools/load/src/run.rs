@@ -115,12 +115,6 @@ fn summary(played: &Played, balance: &Balance) -> serde_json::Value {
         "acked_per_second": played.acked_per_second(),
         "delivered_per_second": played.delivered_per_second(),
         "measured": played.measured,
-        "all": {
-            "acked": balance.acked,
-            "delivered": balance.delivered,
-            "missing": balance.missing,
-            "doubled": balance.doubled,
-            "unacked": balance.unacked,
-        },
+        "all": balance,
     })
 }

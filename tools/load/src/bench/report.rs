@@ -1,7 +1,7 @@
 //! The table of a bench.
 
-use crate::bench::processes::{Kind, Spent};
 use crate::bench::{ClusterRound, Report};
+use crate::processes::{Kind, Spent};
 use crate::run::percentile_line;
 use serde::Serialize;
 use std::fmt::Write;

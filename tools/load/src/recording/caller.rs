@@ -4,7 +4,7 @@ use super::{digest, seen_message};
 use crate::accounts::patiently;
 use anyhow::{Context, Result, anyhow};
 use shardline_client::frames::{ChatItem, History, HistoryPage};
-use shardline_client::{CallError, Client, Http};
+use shardline_client::{CallError, Client, Http, HttpError};
 use shardline_history::{Bounds, Item, Page, Record, Writer};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -58,6 +58,38 @@ impl Caller {
             }
             Err(error) => Err(self.failed(call, error)),
         }
+    }
+
+    /// Somebody is made a member, or ceases to be one. The ver of that.
+    pub async fn change_membership(
+        &self,
+        http: &Http,
+        chat: u64,
+        user: u64,
+        joins: bool,
+    ) -> Result<u64, HttpError> {
+        let (client, call, token) = (self.number, self.call(), self.client.token());
+        self.writer.record(Record::Membership { client, user, chat, call, joins });
+        let changed = match joins {
+            true => http.add_members(&token, chat, &[user], None).await,
+            false => http.remove_member(&token, chat, user).await,
+        };
+        match &changed {
+            Ok(ver) => self.writer.record(Record::MembershipAcked { client, call, ver: *ver }),
+            Err(error) => {
+                let maybe_done = match error {
+                    HttpError::Refused { refused, .. } => is_maybe_done(&refused.code),
+                    _ => true,
+                };
+                self.writer.record(Record::Failed { client, call, maybe_done });
+            }
+        }
+        changed
+    }
+
+    /// What the client sees of the chat from here on is not followed any more.
+    pub fn leaves(&self, chat: u64) {
+        self.writer.record(Record::Leaves { client: self.number, chat });
     }
 
     pub async fn page(&self, chat: u64, bounds: Bounds) -> Result<HistoryPage, CallError> {
@@ -135,10 +167,15 @@ impl Caller {
 
     fn failed(&self, call: u32, error: CallError) -> CallError {
         let maybe_done = match &error {
-            CallError::Refused(refused) => matches!(refused.code.as_str(), "unknown" | "internal"),
+            CallError::Refused(refused) => is_maybe_done(&refused.code),
             _ => true,
         };
         self.writer.record(Record::Failed { client: self.number, call, maybe_done });
         error
     }
+}
+
+/// Whether what was refused so may have been done.
+fn is_maybe_done(code: &str) -> bool {
+    matches!(code, "unknown" | "internal")
 }
