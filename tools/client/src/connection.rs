@@ -22,6 +22,8 @@ use tokio_tungstenite::tungstenite::{self, Message};
 use tokio_tungstenite::{WebSocketStream, client_async_with_config};
 
 /// Thousands of connections live in one process; a longer message grows the buffer for its time.
+/// From the refusal of a hello to the close that says what to do.
+const CLOSE_TIME_MAX: Duration = Duration::from_secs(2);
 const BUFFER_BYTES: usize = 8 * 1024;
 /// What a server may queue for one session, and the largest page on top.
 const MESSAGE_BYTES_MAX: usize = 4 * SESSION_QUEUE_BYTES_MAX;
@@ -153,12 +155,32 @@ impl Connection {
             device: device.to_owned(),
             client: concat!("shardline-client/", env!("CARGO_PKG_VERSION")).to_owned(),
         };
-        match self.request(Call::Hello(hello), deadline).await? {
-            Frame::Welcome(welcome) => Ok(welcome),
-            other => Err(ConnectionError::Codec(CodecError::Unreadable(format!(
+        match self.request(Call::Hello(hello), deadline).await {
+            Ok(Frame::Welcome(welcome)) => Ok(welcome),
+            Err(ConnectionError::Refused(refused)) => Err(self.turned_away(refused).await),
+            Err(error) => Err(error),
+            Ok(other) => Err(ConnectionError::Codec(CodecError::Unreadable(format!(
                 "a hello was answered with {other:?}"
             )))),
         }
+    }
+
+    /// What follows the refusal of a hello says what to do: the close, and the frame before it.
+    async fn turned_away(&mut self, refused: Refused) -> ConnectionError {
+        let ending = async {
+            loop {
+                match self.turn(true).await {
+                    Ok(Turn::Frames(frames)) => self.kept.extend(frames),
+                    Ok(Turn::Closed { code, reason }) => {
+                        let closing = self.closing_frame();
+                        return ConnectionError::Closed { code, reason, closing };
+                    }
+                    Err(error) => return error,
+                }
+            }
+        };
+        let ended = tokio::time::timeout(CLOSE_TIME_MAX, ending).await;
+        ended.unwrap_or(ConnectionError::Refused(refused))
     }
 
     /// Sends a call with a fresh id and waits for the frame with that id; whatever else comes is kept

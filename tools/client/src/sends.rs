@@ -134,9 +134,6 @@ impl<D> Sends<D> {
         if let Some(line) = self.chats.get_mut(&chat) {
             line.repeats = 0;
             line.window = line.window.saturating_add(1);
-            if line.out < line.queue.len() {
-                self.ready.push_back(chat);
-            }
         }
         self.settle(chat);
         Some(Ended { done: queued.done, outcome: Ok(ack) })
@@ -264,11 +261,14 @@ impl<D> Sends<D> {
         line.queue.remove(index).map(|queued| (chat, queued))
     }
 
-    /// After something left a line: forgets it when it is empty.
+    /// After something left a line: forgets it when it is empty, and else looks at it again.
     fn settle(&mut self, chat: u64) {
         let Some(line) = self.chats.get(&chat) else { return };
         if line.queue.is_empty() {
             self.chats.remove(&chat);
+        } else if line.out < line.queue.len() {
+            // There may be room for the next.
+            self.ready.push_back(chat);
         }
     }
 }

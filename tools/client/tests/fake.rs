@@ -279,6 +279,50 @@ async fn a_draining_server_is_left_for_the_next_address_after_its_delay() {
     );
 }
 
+/// A hello is answered with an error, and then the connection is closed, as servers do.
+async fn turn_away(
+    side: &mut Side,
+    id: u64,
+    (code, reason): (u16, &'static str),
+    retry: &str,
+    retry_after_ms: u64,
+) {
+    side.reply(id, error("a_code", retry, retry_after_ms)).await;
+    let (said, retry) = (reason.to_owned(), retry.to_owned());
+    let closing = Closing { code: u32::from(code), reason: said, retry, retry_after_ms };
+    side.push(Frame::Closing(closing)).await;
+    side.close(code, reason).await;
+}
+
+#[tokio::test]
+async fn whoever_is_turned_away_comes_back_when_told() {
+    let fake = Fake::start(Encoding::Json).await;
+    let (client, _seen) = connect(&[&fake], options(Encoding::Json));
+    let mut side = fake.accept().await;
+    let (id, _) = side.call().await;
+    let told_at = tokio::time::Instant::now();
+    turn_away(&mut side, id, (4003, "overloaded"), "later", 400).await;
+    let _side = fake.welcomed().await;
+    assert!(Duration::from_millis(400) <= told_at.elapsed(), "{:?}", told_at.elapsed());
+    client.connected().await.expect("connected");
+}
+
+#[tokio::test]
+async fn a_hello_whose_token_expired_renews_it_and_one_that_is_revoked_ends() {
+    let fake = Fake::start(Encoding::Json).await;
+    let (client, _seen) = connect(&[&fake], options(Encoding::Json));
+    fake.grant(session("token-2"));
+    let mut side = fake.accept().await;
+    let (id, _) = side.call().await;
+    turn_away(&mut side, id, (4501, "token_expired"), "never", 0).await;
+    let mut side = fake.accept().await;
+    let (id, hello) = side.call().await;
+    assert!(matches!(hello, Call::Hello(Hello { token, .. }) if token == "token-2"));
+    turn_away(&mut side, id, (4502, "session_revoked"), "never", 0).await;
+    let stop = Stop::Closed { code: 4502, reason: "session_revoked".to_owned() };
+    assert_eq!(client.connected().await, Err(stop));
+}
+
 #[tokio::test]
 async fn an_expired_token_is_renewed_and_the_client_goes_on() {
     let fake = Fake::start(Encoding::Json).await;

@@ -25,8 +25,8 @@ const IN_FLIGHT: usize = 16;
 const LITTLE: f64 = 0.25;
 const WARM_UP: Duration = Duration::from_secs(3);
 const BEARING: Duration = Duration::from_secs(15);
-/// Unanswered messages of one sender, who then waits: what a client library keeps.
-const UNANSWERED_MAX: usize = 500;
+/// Unanswered messages of one sender, who then waits.
+const UNANSWERED_MAX: usize = 100;
 /// Above the usual, a second's p99 is usual up to this factor.
 const USUAL_FACTOR: f64 = 2.0;
 const SETTLE_MAX: Duration = Duration::from_secs(120);

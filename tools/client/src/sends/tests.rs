@@ -127,6 +127,31 @@ fn each_acknowledgement_lets_one_more_out_until_another_refusal() {
 }
 
 #[test]
+fn what_waits_behind_the_window_goes_on_whatever_becomes_of_the_one_that_is_out() {
+    for ends in [Retry::Never, Retry::Later] {
+        let mut case = Case::new();
+        case.push(CHAT, 1);
+        case.pass(20_000);
+        case.push(CHAT, 2);
+        case.push(CHAT, 3);
+        case.due();
+        for id in 1..=3 {
+            case.error(id, Retry::Later, Some(10));
+        }
+        case.pass(10);
+        assert_eq!(case.due(), [(4, 1, true)]);
+        // It is refused for good, or never answered.
+        if ends == Retry::Never {
+            assert_eq!(case.error(4, ends, None), Some(1));
+        } else {
+            case.pass(10_000);
+            assert_eq!(case.expired(), [(1, true)]);
+        }
+        assert_eq!(case.due(), [(5, 2, true)]);
+    }
+}
+
+#[test]
 fn one_chats_trouble_stops_no_other() {
     let mut case = Case::new();
     case.push(CHAT, 1);
