@@ -6,4 +6,4 @@ cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 
 exec cargo build --release --locked \
     -p shardline-router -p shardline-shard-node -p shardline-conn-node \
-    -p shardctl -p shardline-talk -p shardline-load -p shardline-history -p shardline-faults
+    -p shardctl -p shardline-talk -p shardline-load -p shardline-history -p shardline-faults -p shardline-interpose

@@ -35,10 +35,12 @@ SHARD_NUMBER_MAX=70
 
 # shellcheck source=deploy/local/process.sh
 source "$LOCAL/process.sh"
+# shellcheck source=deploy/local/cluster-servers.sh
+source "$LOCAL/cluster-servers.sh"
 
 usage() {
     cat >&2 <<EOF
-usage: [DB=mysql|mariadb] [SHARDS=2] [SECOND_DATABASE=yes] [LINKS_DETOUR=N] cluster.sh VERB
+usage: [DB=mysql|mariadb] [SHARDS=2] [SECOND_DATABASE=yes] [LINKS_DETOUR=N] [INTERPOSE=FILE] cluster.sh VERB
   start            build, install and start what is missing, wait until every process is ready
   stop             end our processes, then the servers they stand on; data stays
   restart NAME...  stop and start processes (${NAMES[*]})
@@ -48,6 +50,7 @@ usage: [DB=mysql|mariadb] [SHARDS=2] [SECOND_DATABASE=yes] [LINKS_DETOUR=N] clus
   up-servers       start the servers below our processes that were killed
   pids             NAME=PID of what runs, servers included; the second database server as second-NAME
   database-url     where its database server is
+  kafka-address    where its Kafka is
   add-shard N      makes a database for shard N and starts its shard-node; it joins by: ctl shard add
   remove-shard N   stops the shard-node of a shard that was removed; its database stays
   add-standby N    starts a second process for shard N, which writes it when the first is gone
@@ -57,6 +60,7 @@ usage: [DB=mysql|mariadb] [SHARDS=2] [SECOND_DATABASE=yes] [LINKS_DETOUR=N] clus
   ctl ARGUMENTS... shardctl, asking this cluster
 With INITIAL_SHARDS=none routers place no slots in an empty catalog: it is to be rebuilt.
 With SECOND_DATABASE=yes shards of odd numbers have a database server of their own.
+With INTERPOSE=FILE every process and server loads that library before libc; see tools/interpose.
 With LINKS_DETOUR=N processes reach routers, shard-nodes, database servers and Redis N ports above theirs, where
 whoever started the cluster so listens and passes things on, or does not.
 EOF
@@ -68,35 +72,6 @@ say() { echo "cluster: $*" >&2; }
 fail() {
     say "$*"
     exit 1
-}
-
-# A cluster keeps the database it was first started with.
-database() {
-    local known
-    known=$(cat "$CLUSTER/database" 2>/dev/null || true)
-    if [[ -n $known && -n ${DB:-} && $known != "$DB" ]]; then
-        fail "this cluster's data is in $known; stop it and remove $CLUSTER to begin anew with $DB"
-    fi
-    echo "${known:-${DB:-mysql}}"
-}
-
-services() {
-    SHARDLINE_RUN=$CLUSTER/services SHARDLINE_PORT_BASE=${SHARDLINE_CLUSTER_SERVICES_BASE:-13100} \
-        "$LOCAL/services.sh" "$@"
-}
-
-# Of the shards that have a database server of their own; its folder and ports are beside the first ones.
-second_services() {
-    SHARDLINE_RUN=$CLUSTER/second-services SHARDLINE_PORT_BASE=$((${SHARDLINE_CLUSTER_SERVICES_BASE:-13100} + 100)) \
-        "$LOCAL/services.sh" "$@"
-}
-
-# A cluster keeps the servers it was first started with.
-has_second_database() { [[ -f $CLUSTER/second-database ]]; }
-
-start_servers() {
-    services start "$(database)" kafka redis
-    ! has_second_database || second_services start "$(database)"
 }
 
 # The secret by which our processes know each other, and the key of clients' tokens; made once.
@@ -143,23 +118,6 @@ links() {
             name=$(database_setting)
             echo "second-$(database)=${!name##*:}"
         )
-    fi
-}
-
-database_setting() { if [[ $(database) == mysql ]]; then echo SHARDLINE_TEST_MYSQL_URL; else echo SHARDLINE_TEST_MARIADB_URL; fi; }
-
-# Where shard N keeps its data.
-shard_database_url() {
-    if has_second_database && (($1 % 2 == 1)); then
-        # In a process of its own: these variables are the first server's elsewhere.
-        (
-            unset "$(database_setting)"
-            eval "$(second_services env "$(database)")"
-            setting=$(database_setting)
-            echo "${!setting}"
-        )
-    else
-        echo "$SHARDLINE_DATABASE_URL"
     fi
 }
 
@@ -389,6 +347,11 @@ main() {
             ;;
         links)
             links
+            return
+            ;;
+        kafka-address)
+            eval "$(services env kafka)"
+            echo "$SHARDLINE_TEST_KAFKA"
             return
             ;;
         ctl)

@@ -56,14 +56,19 @@ recorded_pid() {
 
 # launch NAME PROGRAM ARGUMENTS...: runs the program in the component's folder, detached from this terminal, its
 # output in the file `log` (the one of the start before is `log.1`).
+# With INTERPOSE the program loads that library first, and what it is to lie about is in its folder: tools/interpose.
 # The child records itself before it becomes the program, so there is no moment at which a server runs unrecorded.
 launch() {
-    local name=$1 folder self
+    local name=$1 folder self lies=()
     shift
     folder=$(folder_of "$name")
     mkdir -p "$folder"
     [[ ! -f $folder/log ]] || mv "$folder/log" "$folder/log.1"
     rm -f "$folder/pid"
+    if [[ -n ${INTERPOSE:-} ]]; then
+        head -c 24 /dev/zero >"$folder/interpose"
+        lies=(env LD_PRELOAD="$INTERPOSE" SHARDLINE_INTERPOSE="$folder/interpose")
+    fi
     (
         exec 9>&-
         cd "$folder" || exit
@@ -71,7 +76,7 @@ launch() {
         self=$BASHPID
         echo "$self $(start_ticks "$self")" >pid.new
         mv pid.new pid
-        exec setsid "$@"
+        exec setsid "${lies[@]}" "$@"
     ) </dev/null >"$folder/log" 2>&1 &
     say "$name: starting"
 }

@@ -1,6 +1,7 @@
 //! What is done to one process, server or link, and how it comes back.
 
 use crate::cluster::{Cluster, signal};
+use crate::lie::{self, Lie};
 use crate::links::Links;
 use crate::proxy::Mode;
 use anyhow::{Context, Result};
@@ -21,6 +22,8 @@ pub(crate) enum Deed {
     },
     Pause,
     Break(Mode),
+    /// For a while it believes this.
+    Lie(Lie),
     /// The next commit of a transaction with this statement is not answered.
     LoseAnswer(&'static str),
 }
@@ -52,12 +55,13 @@ impl Blow {
         Ok(Blow { name, deed, pid })
     }
 
-    pub(crate) fn strike(&self, links: &Links) -> Result<()> {
+    pub(crate) fn strike(&self, cluster: &Cluster, links: &Links) -> Result<()> {
         match self.deed {
             Deed::Nothing => Ok(()),
             Deed::Kill { .. } => signal(self.pid, Signal::SIGKILL),
             Deed::Pause => signal(self.pid, Signal::SIGSTOP),
             Deed::Break(mode) => links.to(&self.name).map(|link| link.set(mode)),
+            Deed::Lie(lie) => lie::tell(cluster, &self.name, Some(lie)),
             Deed::LoseAnswer(statement) => {
                 links.to(&self.name).map(|link| link.lose_answer_to(statement))
             }
@@ -92,6 +96,13 @@ impl Blow {
             Deed::Break(_) => {
                 sleep(pause).await;
                 links.to(&self.name)?.set(Mode::Pass);
+                Ok(lasted())
+            }
+            Deed::Lie(_) => {
+                sleep(pause).await;
+                lie::tell(cluster, &self.name, None)?;
+                // A server may have given up for it.
+                cluster.bring_back(&[&self.name]).await?;
                 Ok(lasted())
             }
             Deed::LoseAnswer(_) => {

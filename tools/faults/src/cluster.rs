@@ -13,6 +13,7 @@ const OPERATIONS_PORTS: u16 = 100;
 /// How far above its own port a process is reached over a detour.
 const DETOUR: u16 = 3_000;
 const DETOUR_SETTING: &str = "LINKS_DETOUR";
+const INTERPOSE_SETTING: &str = "INTERPOSE";
 
 /// Cheap to clone.
 #[derive(Clone, Debug)]
@@ -32,6 +33,22 @@ impl Cluster {
     pub fn with_detour(mut self) -> Cluster {
         self.settings.push((DETOUR_SETTING.to_owned(), DETOUR.to_string().into()));
         self
+    }
+
+    /// The same cluster, whose processes and servers can be lied to: `library` is tools/interpose.
+    #[must_use]
+    pub fn with_lies(mut self, library: PathBuf) -> Cluster {
+        self.settings.push((INTERPOSE_SETTING.to_owned(), library.into()));
+        self
+    }
+
+    /// Where the scripts keep what they know of a process, as `pids` names it.
+    pub(crate) fn folder_of(&self, name: &str) -> PathBuf {
+        match name.strip_prefix("second-") {
+            Some(server) => self.folder.join("second-services").join(server),
+            None if is_server(name) => self.folder.join("services").join(name),
+            None => self.folder.join("processes").join(name),
+        }
     }
 
     pub(crate) fn detour(&self) -> Option<u16> {
@@ -148,6 +165,10 @@ impl Cluster {
     /// Of the database server that also has the catalog.
     pub fn database_url(&self) -> Result<String> {
         Ok(self.output(&["database-url"])?.trim().to_owned())
+    }
+
+    pub(crate) fn kafka_address(&self) -> Result<String> {
+        Ok(self.output(&["kafka-address"])?.trim().to_owned())
     }
 
     pub fn secret(&self) -> Result<String> {

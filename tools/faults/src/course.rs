@@ -225,7 +225,7 @@ impl Field {
         let mut hit = false;
         let mut note = String::new();
         if let Some(before) = before {
-            strike.strike(&self.links)?;
+            strike.strike(&self.cluster, &self.links)?;
             let after = match cell.fault {
                 // It is asked when it is back.
                 Fault::Catalog => None,

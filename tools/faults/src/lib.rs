@@ -16,6 +16,7 @@ pub mod cell;
 pub mod cluster;
 pub mod course;
 pub mod failover;
+mod lie;
 pub mod links;
 pub mod operator;
 pub mod people;

@@ -2,7 +2,7 @@
 //! back; 2: it could not run.
 #![allow(clippy::print_stderr, clippy::print_stdout)]
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use clap::{Args, Parser, Subcommand};
 use shardline_faults::cluster::Cluster;
 use shardline_faults::course::Field;
@@ -121,7 +121,9 @@ impl Place {
         let script = script.with_context(|| self.script.display().to_string())?;
         let folder = std::path::absolute(&self.folder)?;
         let settings = vec![("SECOND_DATABASE".to_owned(), "yes".into())];
-        Ok(Cluster { script, folder, settings })
+        let library = std::env::current_exe()?.with_file_name("libshardline_interpose.so");
+        ensure!(library.exists(), "{} is missing: build the workspace", library.display());
+        Ok(Cluster { script, folder, settings }.with_lies(library))
     }
 
     /// A cluster that runs over links.

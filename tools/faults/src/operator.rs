@@ -6,10 +6,10 @@ use shardline_wire::internal::admin_service_client::AdminServiceClient;
 use shardline_wire::internal::check_service_client::CheckServiceClient;
 use shardline_wire::internal::operations_service_client::OperationsServiceClient;
 use shardline_wire::internal::{
-    CheckCatalogRequest, FsckFinding, FsckRequest, ListMovesAnswer, ListMovesRequest,
-    ListShardsRequest, ListSlotsRequest, PlanAnswer, PlanRequest, RebalanceRequest,
-    RemoveShardRequest, ReweightShardRequest, ShardInfo, ShowMoveAnswer, ShowMoveRequest,
-    WishMoveRequest,
+    AddShardRequest, CheckCatalogRequest, DrainShardRequest, FsckFinding, FsckRequest,
+    ListMovesAnswer, ListMovesRequest, ListShardsRequest, ListSlotsRequest, PlanAnswer,
+    PlanRequest, RebalanceRequest, RemoveShardRequest, ReweightShardRequest, ShardInfo,
+    ShowMoveAnswer, ShowMoveRequest, WishMoveRequest,
 };
 use shardline_wire::link::Trust;
 use std::collections::BTreeSet;
@@ -97,6 +97,24 @@ impl Operator {
         let request = ReweightShardRequest { shard, weight, by: BY.to_owned() };
         let ask = async move |channel: Channel, request: Request<_>| {
             Operations::new(channel).reweight_shard(request).await
+        };
+        Ok(self.ask(request, ask).await.map(drop)?)
+    }
+
+    /// The shard whose shard-node is at this address joins the cluster.
+    pub async fn add_shard(&self, address: &str) -> Result<()> {
+        let request = AddShardRequest { address: address.to_owned(), weight: 0, by: BY.to_owned() };
+        let ask = async move |channel: Channel, request: Request<_>| {
+            Operations::new(channel).add_shard(request).await
+        };
+        Ok(self.ask(request, ask).await.map(drop)?)
+    }
+
+    /// The shard is to have no slots any more or, with `undo`, its share again.
+    pub async fn drain_shard(&self, shard: u32, undo: bool) -> Result<()> {
+        let request = DrainShardRequest { shard, undo, by: BY.to_owned() };
+        let ask = async move |channel: Channel, request: Request<_>| {
+            Operations::new(channel).drain_shard(request).await
         };
         Ok(self.ask(request, ask).await.map(drop)?)
     }

@@ -4,30 +4,34 @@
 //! move, some elsewhere, a recording of its own. Both people of a chat send, in bursts, and follow it;
 //! meanwhile they do what else people do (`deeds`).
 
+mod club;
 mod deeds;
 mod recording;
 mod sender;
+mod sight;
 
 pub use recording::Recording;
 
 use anyhow::{Context, Result, anyhow, ensure};
+use club::{Door, Roles};
 use deeds::{Deeds, Own};
 use futures::future::try_join_all;
 use parking_lot::Mutex;
 use sender::Sender;
-use shardline_client::{Client, Encoding, Http, Options, Seen, Timing};
+use shardline_client::{Client, Encoding, Http, Options, Timing};
 use shardline_domain::id::{ChatId, EntityId, UserId};
 use shardline_domain::slot::Slot;
 use shardline_history::{Bounds, Verdict, Writer, invariants};
 use shardline_load::accounts::{self, patiently};
 use shardline_load::recording::{self as records, Caller};
+use sight::{Sight, watch};
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
-use tokio::sync::mpsc::Receiver;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
+use uuid::Uuid;
 
 /// Whatever a fault does, a send is repeated for this long.
 const SEND_TIME_MAX: Duration = Duration::from_secs(90);
@@ -37,6 +41,8 @@ const SETTLE_MAX: Duration = Duration::from_secs(75);
 const BREATH: Duration = Duration::from_millis(600);
 const LOOK: Duration = Duration::from_millis(30);
 const OPEN_TRIES: u32 = 20;
+/// Of the people, whoever there is.
+const CLUB: Roles = Roles { steady: [0, 1, 2], guest: 3 };
 
 pub struct People {
     people: Vec<Person>,
@@ -51,21 +57,30 @@ struct Person {
     client: Client,
 }
 
-/// Where what is seen goes: the act that is played.
-struct Sight {
-    writer: Writer,
-    chats: BTreeSet<u64>,
-    /// The highest seq and ver that (person, chat) saw.
-    seen: HashMap<(u32, u64), (u64, u64)>,
-}
-
-/// A chat of an act: who its two people are, by index.
+/// A chat of an act.
 #[derive(Clone, Copy, Debug)]
 struct Talk {
     chat: u64,
-    two: [usize; 2],
+    who: Who,
     moves: bool,
     base_seq: u64,
+}
+
+/// By index.
+#[derive(Clone, Copy, Debug)]
+enum Who {
+    Two([usize; 2]),
+    Club(Roles),
+}
+
+impl Who {
+    /// Who is in the chat all the time, and talks.
+    fn talks(&self) -> &[usize] {
+        match self {
+            Who::Two(two) => two,
+            Who::Club(roles) => &roles.steady,
+        }
+    }
 }
 
 /// What an act came to.
@@ -186,7 +201,10 @@ impl People {
         let pairs = inside.into_iter().map(|two| (two, true));
         let pairs = pairs.chain(outside.into_iter().map(|two| (two, false)));
         let writer = recording.begin()?;
-        let chats = try_join_all(pairs.map(|(two, moves)| self.talk(two, moves))).await?;
+        let mut chats = try_join_all(pairs.map(|(two, moves)| self.talk(two, moves))).await?;
+        if self.habits != Habits::Sends && CLUB.guest < self.people.len() {
+            chats.push(self.club(CLUB, slots).await?);
+        }
         *self.shared.lock() = Some(Sight {
             writer: writer.clone(),
             chats: chats.iter().map(|talk| talk.chat).collect(),
@@ -206,19 +224,20 @@ impl People {
             senders: JoinSet::new(),
         };
         for talk in act.talks.clone() {
-            for index in talk.two {
-                self.busy(&mut act, talk, index);
+            for index in talk.who.talks() {
+                self.busy(&mut act, talk, *index);
+            }
+            if let Who::Club(roles) = talk.who {
+                self.keep_door(&mut act, talk.chat, roles);
             }
         }
         Ok(act)
     }
 
-    /// One of a chat's two people sends, and does what else people do.
+    /// One of a chat's people sends, and does what else people do.
     fn busy(&self, act: &mut Act, talk: Talk, index: usize) {
         let person = &self.people[index];
-        let writer = act.writer.clone();
-        let new = || Caller::new(writer, person.client.clone(), person.number);
-        let caller = act.callers.entry(index).or_insert_with(new).clone();
+        let caller = self.caller(act, index);
         let own = Arc::<Mutex<Own>>::default();
         let sender = Sender {
             number: person.number,
@@ -239,18 +258,49 @@ impl People {
         act.senders.spawn(deeds.run());
     }
 
+    fn caller(&self, act: &mut Act, index: usize) -> Caller {
+        let (person, writer) = (&self.people[index], act.writer.clone());
+        let new = || Caller::new(writer, person.client.clone(), person.number);
+        act.callers.entry(index).or_insert_with(new).clone()
+    }
+
+    fn keep_door(&self, act: &mut Act, chat: u64, roles: Roles) {
+        let [owner, ..] = roles.steady;
+        let door = Door {
+            chat,
+            owner: self.caller(act, owner),
+            guest: self.caller(act, roles.guest),
+            http: self.http.clone(),
+            stop: act.stop.clone(),
+            tally: act.tally.clone(),
+            shared: self.shared.clone(),
+        };
+        act.senders.spawn(door.run());
+    }
+
+    async fn club(&self, roles: Roles, slots: &BTreeSet<u16>) -> Result<Talk> {
+        let [owner, one, other] = roles.steady.map(|index| &self.people[index].client);
+        let (token, members) = (owner.token(), [one.user(), other.user()]);
+        let id = Uuid::from_u128(rand::random());
+        let made =
+            patiently(|| self.http.create_group(&token, "group", "club", &members, id)).await;
+        let chat = made.context("making a group")?.item.chat;
+        let moves = slots.contains(&Slot::of(EntityId::new(chat)?).get());
+        Ok(Talk { chat, who: Who::Club(roles), moves, base_seq: 0 })
+    }
+
     async fn talk(&self, two: [usize; 2], moves: bool) -> Result<Talk> {
         let [one, other] = two.map(|index| &self.people[index].client);
         let token = one.token();
         let made = patiently(|| self.http.create_direct(&token, other.user())).await;
         let chat = made.context("making a chat")?.item.chat;
-        Ok(Talk { chat, two, moves, base_seq: 0 })
+        Ok(Talk { chat, who: Who::Two(two), moves, base_seq: 0 })
     }
 
-    /// Both follow it from here.
+    /// All who talk follow it from here.
     async fn open(&self, writer: &Writer, mut talk: Talk) -> Result<Talk> {
-        for index in talk.two {
-            let person = &self.people[index];
+        for index in talk.who.talks() {
+            let person = &self.people[*index];
             let mut tries = 0;
             let opened = loop {
                 match person.client.open(talk.chat, Some(1)).await {
@@ -302,14 +352,14 @@ impl People {
         })
     }
 
-    fn callers(&self, act: &Act, talk: &Talk) -> Result<[Caller; 2]> {
-        let [one, other] = talk.two.map(|index| act.callers.get(&index).cloned());
-        Ok([one.context("somebody talked")?, other.context("somebody talked")?])
+    fn callers(&self, act: &Act, talk: &Talk) -> Result<Vec<Caller>> {
+        let callers = talk.who.talks().iter().map(|index| act.callers.get(index).cloned());
+        callers.collect::<Option<Vec<_>>>().context("somebody talked")
     }
 
     /// Where the chat has come to, now that nobody does anything more.
     async fn head_ver(&self, act: &Act, talk: &Talk) -> Result<u64> {
-        let [caller, _] = self.callers(act, talk)?;
+        let caller = self.callers(act, talk)?.pop().context("somebody talked")?;
         let min_ver = act.tally.lock().heads.get(&talk.chat).copied();
         let bounds = Bounds { limit: Some(1), min_ver, ..Bounds::default() };
         let page = caller.page(talk.chat, bounds).await;
@@ -320,7 +370,7 @@ impl People {
         let shared = self.shared.lock();
         let Some(sight) = shared.as_ref() else { return true };
         talks.iter().zip(heads).all(|(talk, head_ver)| {
-            talk.two.iter().all(|index| {
+            talk.who.talks().iter().all(|index| {
                 let key = (self.people[*index].number, talk.chat);
                 sight.seen.get(&key).is_some_and(|(_, ver)| head_ver <= ver)
             })
@@ -338,32 +388,5 @@ impl Act {
     /// When the newest send was begun that was acknowledged where slots move.
     pub(crate) fn newest_acked(&self) -> Option<Instant> {
         self.tally.lock().newest
-    }
-}
-
-/// Takes what a person sees, for as long as the client lives.
-async fn watch(number: u32, mut seen: Receiver<Seen>, shared: Arc<Mutex<Option<Sight>>>) {
-    while let Some(one) = seen.recv().await {
-        let mut shared = shared.lock();
-        let Some(sight) = shared.as_mut() else { continue };
-        let (chat, seq, ver) = match &one {
-            Seen::Event(event) => {
-                let seq = event.message.as_ref().map_or(0, |message| message.seq);
-                (event.chat, seq, event.ver)
-            }
-            Seen::Opened { chat, ver, .. } => (*chat, 0, *ver),
-            Seen::Resumed { chat, .. } => (*chat, 0, 0),
-            Seen::Resynced(page) => match &page.chat {
-                Some(item) => (item.chat, item.head_seq, page.to_ver),
-                None => continue,
-            },
-            _ => continue,
-        };
-        if !sight.chats.contains(&chat) {
-            continue;
-        }
-        records::seen(&sight.writer, number, &one);
-        let highest = sight.seen.entry((number, chat)).or_default();
-        *highest = (seq.max(highest.0), ver.max(highest.1));
     }
 }

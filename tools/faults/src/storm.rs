@@ -1,5 +1,6 @@
 //! One fault after another on a cluster whose slots rest: every kind of process, and the servers below.
 
+mod deleted_topic;
 mod fault;
 mod lost_catalog;
 
@@ -7,6 +8,7 @@ pub use fault::{Fault, How, On, all, short};
 
 use crate::blow::{Blow, Deed};
 use crate::cluster::{Cluster, is_server, signal};
+use crate::lie::Lie;
 use crate::links::Links;
 use crate::operator::Operator;
 use crate::people::{Habits, People, Recording};
@@ -132,6 +134,7 @@ impl Storm {
         match how {
             How::Flush => return self.flush().await.map(|()| String::new()),
             How::Lost => return lost_catalog::lose_and_rebuild(&self.cluster).await,
+            How::Deleted => return deleted_topic::delete(&self.cluster).await,
             _ => {}
         }
         if matches!(on, On::Processes | On::Everything) {
@@ -147,11 +150,15 @@ impl Storm {
             How::Silent => Deed::Break(Mode::Silent),
             How::OneWay => Deed::Break(Mode::SilentServer),
             How::Slow => Deed::Break(Mode::Slow(DELAY)),
+            How::ClockAhead => Deed::Lie(Lie::ClockAhead),
+            How::ClockBehind => Deed::Lie(Lie::ClockBehind),
+            How::DiskFull => Deed::Lie(Lie::DiskFull),
+            How::DiskSlow => Deed::Lie(Lie::DiskSlow),
             How::LostCommit => Deed::LoseAnswer("INSERT INTO messages"),
-            How::Flush | How::Lost => Deed::Nothing,
+            How::Flush | How::Lost | How::Deleted => Deed::Nothing,
         };
         let blow = Blow::prepare(&self.cluster, self.name(on).await?, deed)?;
-        blow.strike(&self.links)?;
+        blow.strike(&self.cluster, &self.links)?;
         let pause = Duration::from_millis(self.random.random_range(PAUSE_MS));
         let mended = blow.mend(&self.cluster, &self.links, pause).await?;
         ensure!(mended.hit != Some(false), "no such commit came by");

@@ -100,8 +100,8 @@ impl Strike {
         Ok(Strike { fault, blow, source: stage.source })
     }
 
-    pub(crate) fn strike(&self, links: &Links) -> Result<()> {
-        self.blow.strike(links)
+    pub(crate) fn strike(&self, cluster: &Cluster, links: &Links) -> Result<()> {
+        self.blow.strike(cluster, links)
     }
 
     /// What was hit comes back.

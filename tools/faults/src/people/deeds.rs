@@ -135,12 +135,14 @@ impl Deeds {
 
 /// Ends the recording of a chat: what is in it, and its item as both see it.
 pub(super) async fn record_end(
-    callers: &[Caller; 2],
+    callers: &[Caller],
     http: &Http,
     talk: &Talk,
     min_ver: u64,
 ) -> anyhow::Result<()> {
-    callers[1].final_state(talk.chat, talk.base_seq, Some(min_ver)).await?;
+    if let Some(caller) = callers.last() {
+        caller.final_state(talk.chat, talk.base_seq, Some(min_ver)).await?;
+    }
     for caller in callers {
         caller.direct_item(http, talk.chat).await?;
     }

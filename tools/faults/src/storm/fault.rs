@@ -43,12 +43,22 @@ pub enum How {
     OneWay,
     /// Everything takes 50 ms longer, for some seconds.
     Slow,
+    /// Its wall clock jumps an hour ahead, and back after some seconds.
+    ClockAhead,
+    /// An hour back, and ahead again.
+    ClockBehind,
+    /// For some seconds nothing that it stores can grow.
+    DiskFull,
+    /// For some seconds every fsync takes 200 ms longer.
+    DiskSlow,
     /// A commit of messages is done, and its answer lost with the connection.
     LostCommit,
     /// FLUSHALL.
     Flush,
     /// Dropped while no router runs, and rebuilt from the shards by `shardctl`.
     Lost,
+    /// The topic, under those who write and read it.
+    Deleted,
 }
 
 impl On {
@@ -71,7 +81,13 @@ pub fn all() -> Vec<Fault> {
     ];
     let mut faults: Vec<Fault> =
         linked.into_iter().flat_map(|on| LINKED.map(|how| Fault { on, how })).collect();
+    let clocks = [On::ConnNode, On::Coordinator, On::OtherRouter, On::ShardNode];
+    let jumps = [How::ClockAhead, How::ClockBehind];
+    faults.extend(clocks.into_iter().flat_map(|on| jumps.map(|how| Fault { on, how })));
     faults.extend([
+        Fault { on: On::Database, how: How::DiskFull },
+        Fault { on: On::Database, how: How::DiskSlow },
+        Fault { on: On::Kafka, how: How::DiskFull },
         Fault { on: On::Database, how: How::LostCommit },
         Fault { on: On::Redis, how: How::Flush },
         Fault { on: On::Redis, how: How::Away },
@@ -79,6 +95,7 @@ pub fn all() -> Vec<Fault> {
         Fault { on: On::Kafka, how: How::Kill },
         Fault { on: On::Kafka, how: How::Pause },
         Fault { on: On::Kafka, how: How::Away },
+        Fault { on: On::Kafka, how: How::Deleted },
         Fault { on: On::Processes, how: How::Kill },
         Fault { on: On::Everything, how: How::Kill },
     ]);
@@ -131,9 +148,14 @@ impl fmt::Display for Fault {
             How::Silent => write!(f, "silent links to {on}"),
             How::OneWay => write!(f, "{on} is not heard"),
             How::Slow => write!(f, "slow links to {on}"),
+            How::ClockAhead => write!(f, "clock of {on} an hour ahead"),
+            How::ClockBehind => write!(f, "clock of {on} an hour back"),
+            How::DiskFull => write!(f, "full disk of {on}"),
+            How::DiskSlow => write!(f, "slow disk of {on}"),
             How::LostCommit => write!(f, "lost answer to a commit of {on}"),
             How::Flush => write!(f, "FLUSHALL of {on}"),
             How::Lost => f.write_str("the catalog is lost, and rebuilt"),
+            How::Deleted => write!(f, "the topic of {on} is deleted"),
         }
     }
 }
