@@ -30,10 +30,20 @@ use turmoil::Sim;
 pub(crate) const ROUTERS: [&str; 2] = ["router-1", "router-2"];
 pub(crate) const CONN_NODES: [&str; 2] = ["conn-node-1", "conn-node-2"];
 /// Two of each shard: a writer and its standby.
-pub(crate) const SHARD_NODES: [(&str, u32); 4] =
-    [("shard-node-0", 0), ("standby-0", 0), ("shard-node-1", 1), ("standby-1", 1)];
+pub(crate) const SHARD_NODES: [(&str, u32); 6] = [
+    ("shard-node-0", 0),
+    ("standby-0", 0),
+    ("shard-node-1", 1),
+    ("standby-1", 1),
+    (NEW_SHARD_NODE, NEW_SHARD),
+    ("standby-2", NEW_SHARD),
+];
+/// Not in the cluster until the operator adds it.
+pub(crate) const NEW_SHARD: u32 = 2;
+pub(crate) const NEW_SHARD_NODE: &str = "shard-node-2";
 pub(crate) const REDIS: &str = "redis";
-pub(crate) const SHARDS: u32 = 2;
+/// The new one included.
+pub(crate) const SHARDS: u32 = 3;
 
 const SECRET: &str = "one secret of the whole simulation";
 const PARTITIONS: u32 = 8;
@@ -51,9 +61,9 @@ pub(crate) struct Ground {
     pub(crate) climates: Climates,
 }
 
-/// Outside systems: the catalog, two databases, the bus, and Redis.
-pub(crate) const SYSTEMS: usize = 5;
-pub(crate) const REDIS_CLIMATE: usize = 4;
+/// Outside systems: the catalog, three databases, the bus, and Redis.
+pub(crate) const SYSTEMS: usize = 6;
+pub(crate) const REDIS_CLIMATE: usize = 5;
 
 /// Of each outside system.
 #[derive(Clone, Default)]
@@ -66,8 +76,8 @@ pub(crate) struct Climates {
 
 impl Climates {
     pub(crate) fn all(&self) -> [&Climate; SYSTEMS] {
-        let Climates { catalog, disks: [one, other], bus, redis } = self;
-        [catalog, one, other, bus, redis]
+        let Climates { catalog, disks: [one, other, new], bus, redis } = self;
+        [catalog, one, other, new, bus, redis]
     }
 
     pub(crate) fn calm(&self) {
@@ -128,7 +138,7 @@ impl Ground {
                 boot: rand::random::<u64>() >> 1,
             },
             partitions: partitions()?,
-            initial_shards: (0..SHARDS).map(share).collect(),
+            initial_shards: (0..NEW_SHARD).map(share).collect(),
             catalog: Arc::new(catalog),
             bus: Arc::new(self.bus),
             presence: Arc::new(self.redis),

@@ -1,7 +1,7 @@
 //! One run: people talk while slots move and things go wrong; then nothing goes wrong any more, and all of
 //! it must come to rest with everything where it belongs.
 
-use crate::cluster::{CONN_NODES, Ground, ROUTERS, trust};
+use crate::cluster::{CONN_NODES, Ground, NEW_SHARD, NEW_SHARD_NODE, ROUTERS, SHARDS, trust};
 use crate::nemesis::{self, Nemesis};
 use crate::network::{Network, address};
 use anyhow::{Context, Result, anyhow, bail, ensure};
@@ -142,20 +142,16 @@ async fn talk(
     Ok(())
 }
 
-/// Changes weights and rebalances, for as long as things go wrong. In peace all moves end, and in the end
+/// Adds a shard, drains it, changes weights and rebalances, for as long as things go wrong. In peace all moves end, and in the end
 /// what the shards and the catalog say fits together.
 async fn operate(stage: Arc<watch::Sender<Stage>>, moves: Arc<Mutex<usize>>) -> Result<()> {
     let operator = Operator::new(&ROUTERS.map(address), trust()?)?;
     let mut is = stage.subscribe();
     is.wait_for(|stage| *stage != Stage::Rising).await?;
     while *is.borrow() == Stage::Talking {
-        let (shard, weight, pause) = {
-            let mut random = rand::rng();
-            let pause = random.random_range(OPERATOR_PAUSE_MS);
-            (random.random_range(0..2), random.random_range(6..9), pause)
-        };
+        let pause = rand::rng().random_range(OPERATOR_PAUSE_MS);
         sleep(Duration::from_millis(pause)).await;
-        let changed = operator.reweight(shard, weight).await;
+        let changed = change(&operator).await;
         let began = operator.rebalance().await;
         tracing::info!(?changed, ?began, "the operator");
     }
@@ -172,6 +168,20 @@ async fn operate(stage: Arc<watch::Sender<Stage>>, moves: Arc<Mutex<usize>>) -> 
             bail!("the shards disagree: {found:#?}");
         }
         sleep(Duration::from_secs(1)).await;
+    }
+}
+
+/// What is not possible now is refused; what came of it is judged in the end.
+async fn change(operator: &Operator) -> Result<()> {
+    let (which, shard, weight) = {
+        let mut random = rand::rng();
+        (random.random_range(0..8), random.random_range(0..SHARDS), random.random_range(6..9))
+    };
+    match which {
+        0 | 1 => operator.add_shard(&address(NEW_SHARD_NODE)).await,
+        2 => operator.drain_shard(NEW_SHARD, false).await,
+        3 => operator.drain_shard(NEW_SHARD, true).await,
+        _ => operator.reweight(shard, weight).await,
     }
 }
 
