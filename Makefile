@@ -1,5 +1,5 @@
 # The front door. Recipes are one or two lines; logic lives in tools and scripts.
-.PHONY: help run sim cluster cluster-status cluster-stop demo-rebalance faults faults-short faults-moves faults-failover services services-stop test verify fix bench bench-moves
+.PHONY: help run sim cluster cluster-status cluster-stop demo-rebalance faults faults-short faults-moves faults-failover overload services services-stop test verify fix bench bench-moves
 
 help: ## what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
@@ -31,6 +31,9 @@ faults-moves: ## faults at each phase of moves; the table goes into docs/reliabi
 
 faults-failover: ## a shard's writer dies, again and again: how long until its standby writes
 	deploy/local/faults.sh failover
+
+overload: ## twice the messages the cluster bears, then thousands of clients at once
+	deploy/local/overload.sh
 
 sim: ## the whole cluster in one thread, in virtual time: SEED=7 for one run, RUNS=1000 for many
 	cargo run --locked -p shardline-sim -- $(if $(SEED),--seed $(SEED)) $(if $(RUNS),--runs $(RUNS))
