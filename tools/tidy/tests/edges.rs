@@ -70,6 +70,8 @@ const EDGES: &[(&str, &[&str], &[&str])] = &[
         ],
         &["rusqlite"],
     ),
+    // It is loaded into other programs: nothing but the C library.
+    ("shardline-interpose", &[], &["tokio"]),
     // It is the whole cluster, and its people are those of the faults.
     (
         "shardline-sim",
