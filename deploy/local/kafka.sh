@@ -44,8 +44,15 @@ kafka_launch() {
     launch kafka java -Xmx512m "${KAFKA_JAVA[@]}" kafka.Kafka "$config"
 }
 
-# 16 random bytes in URL-safe base64, as Kafka's own tool makes them.
-kafka_cluster_id() { head -c 16 /dev/urandom | base64 | tr '+/' '-_' | tr -d '='; }
+# 16 random bytes in URL-safe base64, as Kafka's own tool makes them: one that begins with a dash would be taken for an
+# option.
+kafka_cluster_id() {
+    local id=-
+    while [[ $id == -* ]]; do
+        id=$(head -c 16 /dev/urandom | base64 | tr '+/' '-_' | tr -d '=')
+    done
+    echo "$id"
+}
 
 kafka_properties() {
     cat <<EOF
