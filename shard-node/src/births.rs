@@ -100,21 +100,8 @@ mod tests {
     use super::*;
 
     fn row(chat: u64, ver: u64, text_bytes: usize) -> Arc<MessageRow> {
-        Arc::new(MessageRow {
-            chat,
-            seq: ver,
-            ver,
-            changed_ver: ver,
-            sender: 2,
-            sender_name: String::new(),
-            client_msg_id: [0; 16],
-            body_hash: [0; 16],
-            text: "x".repeat(text_bytes),
-            reply_to: None,
-            sent_at_ms: 0,
-            edited_at_ms: None,
-            deleted: false,
-        })
+        let text = "x".repeat(text_bytes);
+        Arc::new(MessageRow { text, ..MessageRow::bare(chat, ver, ver) })
     }
 
     fn put(births: &Births, log: u64, chat: u64, vers: &[u64]) {

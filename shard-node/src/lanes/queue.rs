@@ -112,8 +112,6 @@ struct Waiting {
     /// Each with the time it came.
     jobs: VecDeque<(Instant, Job)>,
     bytes: usize,
-    /// When the first of `jobs` came, as near as a batch can tell.
-    since_ms: i64,
     stalled: bool,
     closed: bool,
 }
@@ -141,9 +139,6 @@ impl Queue {
             return Err((job, error));
         }
         let was_empty = waiting.jobs.is_empty();
-        if was_empty {
-            waiting.since_ms = clock::now_ms();
-        }
         waiting.bytes += bytes;
         waiting.jobs.push_back((now, job));
         drop(waiting);
@@ -156,6 +151,7 @@ impl Queue {
     /// What gathered, in order, up to both limits; at least one job if there is any.
     pub(crate) fn take(&self, jobs_max: usize, bytes_max: usize) -> Taken {
         let mut waiting = self.waiting.lock();
+        let waited = waiting.jobs.front().map_or(Duration::ZERO, |(came, _)| came.elapsed());
         let mut taken = Vec::with_capacity(waiting.jobs.len().min(jobs_max));
         let mut bytes = 0;
         while let Some((_, job)) = waiting.jobs.front() {
@@ -168,11 +164,8 @@ impl Queue {
             waiting.bytes -= size;
             taken.extend(waiting.jobs.pop_front().map(|(_, job)| job));
         }
-        let since_ms = waiting.since_ms;
-        if !waiting.jobs.is_empty() {
-            waiting.since_ms = clock::now_ms();
-        }
-        Taken { jobs: taken, since_ms }
+        let waited_ms = i64::try_from(waited.as_millis()).unwrap_or(i64::MAX);
+        Taken { jobs: taken, since_ms: clock::now_ms().saturating_sub(waited_ms) }
     }
 
     /// From now on nothing is taken; what waits is given back.

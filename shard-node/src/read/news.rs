@@ -120,21 +120,7 @@ mod tests {
     use super::*;
 
     fn birth(seq: u64, ver: u64) -> MessageRow {
-        MessageRow {
-            chat: 1,
-            seq,
-            ver,
-            changed_ver: ver,
-            sender: 2,
-            sender_name: String::new(),
-            client_msg_id: [0; 16],
-            body_hash: [0; 16],
-            text: String::new(),
-            reply_to: None,
-            sent_at_ms: 0,
-            edited_at_ms: None,
-            deleted: false,
-        }
+        MessageRow::bare(1, seq, ver)
     }
 
     fn change(ver: u64, kind: ChangeKind, subject: u64) -> ChangeRow {

@@ -71,6 +71,28 @@ pub struct MessageRow {
     pub deleted: bool,
 }
 
+#[cfg(test)]
+impl MessageRow {
+    /// With nothing but its place, for tests about places.
+    pub(crate) fn bare(chat: u64, seq: u64, ver: u64) -> MessageRow {
+        MessageRow {
+            chat,
+            seq,
+            ver,
+            changed_ver: ver,
+            sender: 2,
+            sender_name: String::new(),
+            client_msg_id: [0; 16],
+            body_hash: [0; 16],
+            text: String::new(),
+            reply_to: None,
+            sent_at_ms: 0,
+            edited_at_ms: None,
+            deleted: false,
+        }
+    }
+}
+
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct MessageKey {
     pub chat: u64,

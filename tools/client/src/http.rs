@@ -1,17 +1,20 @@
 //! The HTTP half of the contract. Addresses are tried in turn: a call that reached no server goes to
 //! the next one; a call that a server answered is not repeated here.
 
+mod accounts;
+mod chats;
+mod messages;
+
 use crate::carrier::Carrier;
 use crate::error::{HttpError, Problem};
-use crate::frames::{Ack, ChatItem, ChatsPage, HistoryPage, Member, Message, User};
+use crate::frames::ChatItem;
 use hyper::{Method, StatusCode};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
+use serde_json::Value;
 use shardline_wire::dial::{Dial, Tcp};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use uuid::Uuid;
 
 /// Cheap to clone; clones share their connections.
 #[derive(Clone, Debug)]
@@ -56,23 +59,6 @@ pub struct Page<T> {
     pub next_cursor: Option<String>,
 }
 
-/// Of changed members.
-#[derive(Deserialize)]
-struct Changed {
-    ver: u64,
-}
-
-/// As the HTTP answer has it: the chat is in the path.
-#[derive(Deserialize)]
-struct History {
-    messages: Vec<Message>,
-    head_seq: u64,
-    head_ver: u64,
-    log: String,
-    at_start: bool,
-    at_end: bool,
-}
-
 impl Http {
     /// `addresses` are of the form `http://host:port`, or `http://host` for port 80; at least one.
     pub fn new(addresses: Vec<String>) -> Result<Http, HttpError> {
@@ -95,238 +81,6 @@ impl Http {
     pub(crate) fn dial(&self) -> Arc<dyn Dial> {
         self.carrier.dial()
     }
-
-    // ---- Accounts ----
-
-    pub async fn register(
-        &self,
-        name: &str,
-        password: &str,
-        display_name: Option<&str>,
-    ) -> Result<User, HttpError> {
-        let mut body = json!({"name": name, "password": password});
-        if let Some(display_name) = display_name {
-            body["display_name"] = display_name.into();
-        }
-        self.answer(Method::POST, "/v1/users", None, Some(body)).await
-    }
-
-    pub async fn log_in(
-        &self,
-        name: &str,
-        password: &str,
-        device: &str,
-    ) -> Result<Session, HttpError> {
-        let body = json!({"name": name, "password": password, "device": device});
-        self.answer(Method::POST, "/v1/sessions", None, Some(body)).await
-    }
-
-    /// The refresh token given stays good until the new one is first used.
-    pub async fn refresh(&self, refresh_token: &str) -> Result<Session, HttpError> {
-        let body = json!({"refresh_token": refresh_token});
-        self.answer(Method::POST, "/v1/sessions/refresh", None, Some(body)).await
-    }
-
-    /// Ends one session of the token's user, or the token's own.
-    pub async fn log_out(&self, token: &str, session: Option<u64>) -> Result<(), HttpError> {
-        let which = session.map_or("current".to_owned(), |session| session.to_string());
-        let path = format!("/v1/sessions/{which}");
-        self.call(Method::DELETE, &path, Some(token), None).await.map(|_| ())
-    }
-
-    pub async fn me(&self, token: &str) -> Result<User, HttpError> {
-        self.answer(Method::GET, "/v1/me", Some(token), None).await
-    }
-
-    /// `change` has the fields of PATCH /v1/me.
-    pub async fn change_me(&self, token: &str, change: Value) -> Result<User, HttpError> {
-        self.answer(Method::PATCH, "/v1/me", Some(token), Some(change)).await
-    }
-
-    /// Users whose name begins with `prefix`.
-    pub async fn users(
-        &self,
-        token: &str,
-        prefix: &str,
-        limit: u64,
-    ) -> Result<Vec<User>, HttpError> {
-        let path = format!("/v1/users?name={}&limit={limit}", escaped(prefix));
-        let page: Page<User> = self.answer(Method::GET, &path, Some(token), None).await?;
-        Ok(page.items)
-    }
-
-    pub async fn user(&self, token: &str, user: u64) -> Result<User, HttpError> {
-        self.answer(Method::GET, &format!("/v1/users/{user}"), Some(token), None).await
-    }
-
-    // ---- Chats ----
-
-    pub async fn create_direct(&self, token: &str, user: u64) -> Result<NewChat, HttpError> {
-        self.create(token, json!({"kind": "direct", "user": user.to_string()})).await
-    }
-
-    /// `kind` is "group" or "channel". The same `client_chat_id` again answers the same chat, so a call
-    /// whose answer was lost can be repeated.
-    pub async fn create_group(
-        &self,
-        token: &str,
-        kind: &str,
-        title: &str,
-        members: &[u64],
-        client_chat_id: Uuid,
-    ) -> Result<NewChat, HttpError> {
-        let members: Vec<String> = members.iter().map(u64::to_string).collect();
-        let id = client_chat_id.hyphenated().to_string();
-        let body = json!({"kind": kind, "title": title, "members": members, "client_chat_id": id});
-        self.create(token, body).await
-    }
-
-    async fn create(&self, token: &str, body: Value) -> Result<NewChat, HttpError> {
-        let (status, bytes) = self.call(Method::POST, "/v1/chats", Some(token), Some(body)).await?;
-        Ok(NewChat { item: read(&bytes)?, existed: status == StatusCode::OK })
-    }
-
-    pub async fn chats(
-        &self,
-        token: &str,
-        limit: u64,
-        cursor: Option<&str>,
-    ) -> Result<ChatsPage, HttpError> {
-        let cursor = cursor.map_or(String::new(), |cursor| format!("&cursor={}", escaped(cursor)));
-        let path = format!("/v1/chats?limit={limit}{cursor}");
-        self.answer(Method::GET, &path, Some(token), None).await
-    }
-
-    pub async fn chat(&self, token: &str, chat: u64) -> Result<ChatItem, HttpError> {
-        self.answer(Method::GET, &format!("/v1/chats/{chat}"), Some(token), None).await
-    }
-
-    /// `change` has the fields of PATCH /v1/chats/{id}.
-    pub async fn change_chat(
-        &self,
-        token: &str,
-        chat: u64,
-        change: Value,
-    ) -> Result<ChatItem, HttpError> {
-        self.answer(Method::PATCH, &format!("/v1/chats/{chat}"), Some(token), Some(change)).await
-    }
-
-    /// Ends the chat for all; the owner's right.
-    pub async fn end_chat(&self, token: &str, chat: u64) -> Result<(), HttpError> {
-        let path = format!("/v1/chats/{chat}");
-        self.call(Method::DELETE, &path, Some(token), None).await.map(|_| ())
-    }
-
-    // ---- Members ----
-
-    pub async fn members(
-        &self,
-        token: &str,
-        chat: u64,
-        limit: u64,
-        cursor: Option<&str>,
-    ) -> Result<Page<Member>, HttpError> {
-        let cursor = cursor.map_or(String::new(), |cursor| format!("&cursor={}", escaped(cursor)));
-        let path = format!("/v1/chats/{chat}/members?limit={limit}{cursor}");
-        self.answer(Method::GET, &path, Some(token), None).await
-    }
-
-    /// The ver of the last change.
-    pub async fn add_members(
-        &self,
-        token: &str,
-        chat: u64,
-        users: &[u64],
-        role: Option<&str>,
-    ) -> Result<u64, HttpError> {
-        let users: Vec<String> = users.iter().map(u64::to_string).collect();
-        let mut body = json!({"users": users});
-        if let Some(role) = role {
-            body["role"] = role.into();
-        }
-        let path = format!("/v1/chats/{chat}/members");
-        let changed: Changed = self.answer(Method::POST, &path, Some(token), Some(body)).await?;
-        Ok(changed.ver)
-    }
-
-    pub async fn change_member(
-        &self,
-        token: &str,
-        chat: u64,
-        user: u64,
-        role: &str,
-    ) -> Result<(), HttpError> {
-        let path = format!("/v1/chats/{chat}/members/{user}");
-        let body = json!({"role": role});
-        self.call(Method::PATCH, &path, Some(token), Some(body)).await.map(|_| ())
-    }
-
-    /// Removes a member; oneself: leaves. The ver of the change.
-    pub async fn remove_member(&self, token: &str, chat: u64, user: u64) -> Result<u64, HttpError> {
-        let path = format!("/v1/chats/{chat}/members/{user}");
-        let changed: Changed = self.answer(Method::DELETE, &path, Some(token), None).await?;
-        Ok(changed.ver)
-    }
-
-    // ---- Messages ----
-
-    /// Neither bound given: the latest page. Bounds are exclusive.
-    pub async fn history(
-        &self,
-        token: &str,
-        chat: u64,
-        before_seq: Option<u64>,
-        after_seq: Option<u64>,
-        limit: u64,
-        min_ver: Option<u64>,
-    ) -> Result<HistoryPage, HttpError> {
-        let mut path = format!("/v1/chats/{chat}/messages?limit={limit}");
-        for (name, value) in
-            [("before_seq", before_seq), ("after_seq", after_seq), ("min_ver", min_ver)]
-        {
-            if let Some(value) = value {
-                path.push_str(&format!("&{name}={value}"));
-            }
-        }
-        let page: History = self.answer(Method::GET, &path, Some(token), None).await?;
-        Ok(HistoryPage {
-            chat,
-            messages: page.messages,
-            head_seq: page.head_seq,
-            head_ver: page.head_ver,
-            log: page.log,
-            at_start: page.at_start,
-            at_end: page.at_end,
-        })
-    }
-
-    /// Sends over HTTP. The same client id again gets the first answer.
-    pub async fn send(
-        &self,
-        token: &str,
-        chat: u64,
-        client_msg_id: Uuid,
-        text: &str,
-    ) -> Result<Ack, HttpError> {
-        let id = client_msg_id.hyphenated().to_string();
-        let body = json!({"client_msg_id": id, "body": {"text": text}});
-        let path = format!("/v1/chats/{chat}/messages");
-        self.answer(Method::POST, &path, Some(token), Some(body)).await
-    }
-
-    /// Answers the cursor as it is now.
-    pub async fn read(&self, token: &str, chat: u64, seq: u64) -> Result<u64, HttpError> {
-        #[derive(Deserialize)]
-        struct Read {
-            read_seq: u64,
-        }
-        let path = format!("/v1/chats/{chat}/read");
-        let read: Read =
-            self.answer(Method::PUT, &path, Some(token), Some(json!({"seq": seq}))).await?;
-        Ok(read.read_seq)
-    }
-
-    // ---- Calls ----
 
     async fn answer<T: DeserializeOwned>(
         &self,

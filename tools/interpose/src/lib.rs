@@ -9,6 +9,8 @@
 //! The file is shared memory: what is written there holds at once. Without it, or with zeros, everything
 //! is as without this library. Linux on 64 bits only; every real call is a plain system call.
 
+#![cfg(target_os = "linux")]
+
 use libc::{c_int, c_long, c_void, clockid_t, off_t, size_t, ssize_t, timespec};
 use std::ptr;
 use std::sync::OnceLock;

@@ -4,7 +4,7 @@
 use anyhow::{Context, Result, anyhow};
 use futures::{StreamExt, TryStreamExt, stream};
 use serde::{Deserialize, Serialize};
-use shardline_client::{Http, HttpError, Session};
+use shardline_client::{Encoding, Http, HttpError, Options, Session};
 use std::future::Future;
 use std::path::Path;
 use std::time::Duration;
@@ -22,6 +22,19 @@ pub struct Account {
     pub password: String,
     #[serde(default)]
     pub session: Option<Session>,
+}
+
+impl Account {
+    /// How it connects: to this address first.
+    pub fn options(&self, encoding: Encoding, first_address: usize) -> Options {
+        Options {
+            encoding,
+            device: "load".to_owned(),
+            first_address,
+            password: Some((self.name.clone(), self.password.clone())),
+            ..Options::default()
+        }
+    }
 }
 
 #[derive(Default, Serialize, Deserialize)]

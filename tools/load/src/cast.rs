@@ -9,7 +9,7 @@ use crate::recording::{self, Caller};
 use anyhow::{Context, Result, anyhow, ensure};
 use futures::{StreamExt, TryStreamExt, stream};
 use shardline_client::frames::Opened;
-use shardline_client::{Client, Encoding, Http, Options, Seen, Session};
+use shardline_client::{Client, Encoding, Http, Seen, Session};
 use shardline_history::Writer;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -161,17 +161,11 @@ async fn pair(
     let chat = made.item.chat;
     let addresses = plan.servers.len();
     let place = usize::try_from(index)? % addresses;
-    let options = |account: &Account, first_address| Options {
-        encoding: plan.encoding,
-        device: "load".to_owned(),
-        first_address,
-        password: Some((account.name.clone(), account.password.clone())),
-        ..Options::default()
-    };
     // Nobody looks at what the sender sees.
-    let (sender, _) = Client::connect(http, sender, options(&two[0], place));
+    let (sender, _) = Client::connect(http, sender, two[0].options(plan.encoding, place));
     let other_place = (place + 1) % addresses;
-    let (receiver, seen) = Client::connect(http, receiver, options(&two[1], other_place));
+    let options = two[1].options(plan.encoding, other_place);
+    let (receiver, seen) = Client::connect(http, receiver, options);
     sender.connected().await?;
     let opened = open(&receiver, chat).await?;
     let base_seq = opened.chat.as_ref().map_or(0, |item| item.head_seq);

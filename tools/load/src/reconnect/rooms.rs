@@ -5,7 +5,7 @@ use crate::accounts::{self, Account, patiently};
 use crate::body::{BYTES_MIN, Label};
 use anyhow::{Context, Result, anyhow};
 use futures::{StreamExt, TryStreamExt, stream};
-use shardline_client::{Client, Http, Options, Seen, SendError, Session};
+use shardline_client::{Client, Http, Seen, SendError, Session};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use tokio::sync::mpsc::Receiver;
@@ -69,13 +69,7 @@ async fn enter(
     listeners: &[Account],
 ) -> Result<(Arc<Room>, Vec<Entered>)> {
     let chat = make(http, session(speaker)?, listeners).await.context("making a room")?;
-    let options = |account: &Account, first_address| Options {
-        encoding: plan.encoding,
-        device: "load".to_owned(),
-        first_address,
-        password: Some((account.name.clone(), account.password.clone())),
-        ..Options::default()
-    };
+    let options = |account: &Account, first_address| account.options(plan.encoding, first_address);
     let (speaker, _) = Client::connect(http, session(speaker)?.clone(), options(speaker, 1));
     speaker.connected().await?;
     let entered = stream::iter(listeners)
