@@ -39,7 +39,7 @@ sim: ## the whole cluster in one thread, in virtual time: SEED=7 for one run, RU
 	cargo run --locked -p shardline-sim -- $(if $(SEED),--seed $(SEED)) $(if $(RUNS),--runs $(RUNS))
 
 services: ## the real servers that tests need
-	deploy/local/services.sh start mysql mariadb kafka redis
+	deploy/local/services.sh start mysql mysql_replica mariadb mariadb_replica kafka redis
 
 services-stop:
 	deploy/local/services.sh stop

@@ -38,9 +38,13 @@ mysql_base_flags() {
     [[ $(id -u) -ne 0 ]] || echo --user=root
 }
 
-mysql_launch() {
-    local folder data flags
-    folder=$(folder_of mysql)
+mysql_launch() { mysql_serve mysql --server-id=1 --innodb-buffer-pool-size=512M; }
+
+# mysql_serve NAME FLAGS...: starts the server of component NAME.
+mysql_serve() {
+    local name=$1 folder data flags
+    shift
+    folder=$(folder_of "$name")
     data=$folder/data
     mapfile -t flags < <(mysql_base_flags)
     if [[ ! -d $data ]]; then
@@ -48,7 +52,7 @@ mysql_launch() {
         rm -rf "$data.new"
         mkdir -p "$folder"
         "$MYSQL_BASE/bin/mysqld" "${flags[@]}" --datadir="$data.new" --initialize-insecure >"$folder/log" 2>&1 ||
-            { show_log mysql && fail "mysql: cannot make a data folder"; }
+            { show_log "$name" && fail "$name: cannot make a data folder"; }
         mv "$data.new" "$data"
     fi
     # We hold the folder's lock and nothing of ours runs, so these are leftovers; the pid in the lock file may by now
@@ -62,19 +66,23 @@ EOF
     # The socket's path is relative to the data folder: a socket path longer than 107 bytes is refused.
     flags+=(
         --datadir="$data" --init-file="$folder/init.sql" --socket=mysql.sock
-        --bind-address=127.0.0.1 --port="$(mysql_port)" --mysqlx=0 --skip-name-resolve
+        --bind-address=127.0.0.1 --port="$("${name}_port")" --mysqlx=0 --skip-name-resolve
         --default-authentication-plugin=mysql_native_password --secure-file-priv=NULL
-        --innodb-buffer-pool-size=512M --max-connections=500
+        --max-connections=500
         # Durable, as in production: what is acknowledged is on disk, in the redo log and in the binlog.
-        --innodb-flush-log-at-trx-commit=1 --server-id=1 --log-bin=binlog --sync-binlog=1
+        --innodb-flush-log-at-trx-commit=1 --log-bin=binlog --sync-binlog=1
         --max-binlog-size=128M --binlog-expire-logs-seconds=3600
+        # Transactions are numbered: a replica can be asked how far it is.
+        --gtid-mode=ON --enforce-gtid-consistency=ON "$@"
     )
-    launch mysql "$MYSQL_BASE/bin/mysqld" "${flags[@]}"
+    launch "$name" "$MYSQL_BASE/bin/mysqld" "${flags[@]}"
 }
 
 # The artifact has no client. The server greets only once it serves, after the init file, with protocol version 10
 # as the fifth byte; an error packet has 255 there.
-mysql_ready() {
+mysql_ready() { mysql_greets "$(mysql_port)"; }
+
+mysql_greets() {
     # shellcheck disable=SC2016 # expanded by the inner shell
-    [[ $(timeout 2 bash -c 'exec 3<>"/dev/tcp/127.0.0.1/$0" && head -c 5 <&3 | od -An -tu1 -j4' "$(mysql_port)") -eq 10 ]]
+    [[ $(timeout 2 bash -c 'exec 3<>"/dev/tcp/127.0.0.1/$0" && head -c 5 <&3 | od -An -tu1 -j4' "$1") -eq 10 ]]
 }

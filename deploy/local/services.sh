@@ -14,7 +14,7 @@ RUN=$(realpath -m "${SHARDLINE_RUN:-$REPO/target/services}")
 # When nobody chose a base, the one this folder was given at its first start: see `choose_base`.
 # shellcheck disable=SC2034 # process.sh reads it
 PORT_BASE=${SHARDLINE_PORT_BASE:-$(cat "$RUN/port-base" 2>/dev/null || echo 13300)}
-NAMES=(mysql mariadb kafka redis prometheus)
+NAMES=(mysql mysql_replica mariadb mariadb_replica kafka redis prometheus)
 
 # Each component file defines, for its NAME:
 #   NAME_setting     the variable that tells users of the server where it is, and us whether it runs elsewhere
@@ -148,7 +148,7 @@ status() {
                 state="runs, pid $(recorded_pid "$name")"
             fi
         fi
-        printf '%-11s %-17s %s\n' "$name" "$state" "$address"
+        printf '%-15s %-17s %s\n' "$name" "$state" "$address"
     done
     echo "data and logs: $RUN"
 }

@@ -3,7 +3,7 @@
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 
-services=(mysql mariadb kafka redis)
+services=(mysql mysql_replica mariadb mariadb_replica kafka redis)
 started=no
 if ! deploy/local/services.sh status | grep -q ' runs, '; then
     started=yes

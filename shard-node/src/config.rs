@@ -83,8 +83,8 @@ pub struct ProcessConfig {
 /// Where the shard's database is. Not shown: a URL may hold a password.
 #[derive(Clone, PartialEq, Eq)]
 pub enum Database {
-    /// mysql://…
-    Mysql(String),
+    /// mysql://…, and the same of replicas that copies wait for.
+    Mysql { url: String, replicas: Vec<String> },
     /// A file.
     Sqlite(String),
 }
@@ -92,7 +92,7 @@ pub enum Database {
 impl std::fmt::Debug for Database {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(match self {
-            Database::Mysql(_) => "Mysql(…)",
+            Database::Mysql { .. } => "Mysql(…)",
             Database::Sqlite(_) => "Sqlite(…)",
         })
     }
@@ -102,17 +102,45 @@ impl Database {
     fn parse(text: &str) -> Database {
         match text.strip_prefix("sqlite:") {
             Some(file) => Database::Sqlite(file.trim_start_matches("//").to_owned()),
-            None if text.starts_with("mysql://") => Database::Mysql(text.to_owned()),
+            None if is_on_server(text) => {
+                Database::Mysql { url: text.to_owned(), replicas: Vec::new() }
+            }
             None => Database::Sqlite(text.to_owned()),
+        }
+    }
+
+    /// With these replicas, comma-separated.
+    fn with_replicas(self, list: &str) -> Result<Database, ReplicasError> {
+        let named = list.split(',').map(str::trim).filter(|one| !one.is_empty());
+        let named: Vec<String> = named.map(str::to_owned).collect();
+        match self {
+            Database::Mysql { .. } if !named.iter().all(|one| is_on_server(one)) => {
+                Err(ReplicasError::NotOnServer)
+            }
+            Database::Mysql { url, .. } => Ok(Database::Mysql { url, replicas: named }),
+            Database::Sqlite(_) if !named.is_empty() => Err(ReplicasError::OfFile),
+            file @ Database::Sqlite(_) => Ok(file),
         }
     }
 
     fn lanes_default(&self) -> u16 {
         match self {
-            Database::Mysql(_) => LANES_DEFAULT,
+            Database::Mysql { .. } => LANES_DEFAULT,
             Database::Sqlite(_) => 1,
         }
     }
+}
+
+fn is_on_server(text: &str) -> bool {
+    text.starts_with("mysql://")
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+enum ReplicasError {
+    #[error("each is mysql://…/database, as the database is given")]
+    NotOnServer,
+    #[error("a SQLite file has none")]
+    OfFile,
 }
 
 impl ProcessConfig {
@@ -123,7 +151,13 @@ impl ProcessConfig {
         let name: String = settings.required("name", "of this process, unique in its shard");
         let shard = settings.required("shard", "the number of the shard it writes");
         let database: String = settings.required("database", "mysql://… or a SQLite file");
-        let database = Database::parse(&database);
+        let mut database = Database::parse(&database);
+        let replicas =
+            settings.or("replicas", String::new(), "mysql://… of some: copies wait for them");
+        match database.clone().with_replicas(&replicas) {
+            Ok(with_replicas) => database = with_replicas,
+            Err(error) => settings.problem("replicas", error),
+        }
         let migrate = settings.or(
             "migrate",
             false,
@@ -180,7 +214,20 @@ mod tests {
     #[test]
     fn a_database_is_a_server_or_a_file() {
         let mysql = "mysql://root@127.0.0.1:3306/shardline_shard_0";
-        assert_eq!(Database::parse(mysql), Database::Mysql(mysql.to_owned()));
+        let on_server = |replicas: &[&str]| Database::Mysql {
+            url: mysql.to_owned(),
+            replicas: replicas.iter().map(|&one| one.to_owned()).collect(),
+        };
+        assert_eq!(Database::parse(mysql), on_server(&[]));
+        let replicas = |list| Database::parse(mysql).with_replicas(list);
+        assert_eq!(replicas(""), Ok(on_server(&[])));
+        assert_eq!(
+            replicas("mysql://a/db, mysql://b/db"),
+            Ok(on_server(&["mysql://a/db", "mysql://b/db"]))
+        );
+        assert_eq!(replicas("b:3306"), Err(ReplicasError::NotOnServer));
+        let of_file = Database::parse("data/shard.db").with_replicas("mysql://a/db");
+        assert_eq!(of_file, Err(ReplicasError::OfFile));
         for text in ["data/shard.db", "sqlite:data/shard.db", "sqlite://data/shard.db"] {
             assert_eq!(Database::parse(text), Database::Sqlite("data/shard.db".to_owned()));
         }

@@ -23,6 +23,7 @@ use crate::memory::Memory;
 use crate::metrics::{LaneMetrics, number};
 use crate::mover::tracker::Tracker;
 use crate::outbox::Outbox;
+use crate::pressure::Pressure;
 use crate::refusals;
 use crate::relay::queue::RelayQueue;
 use crate::write::cursor::merge_marks;
@@ -62,6 +63,7 @@ pub(crate) struct Lane {
     fence: Arc<Fence>,
     gate: Arc<RwLock<Gate>>,
     tracker: Arc<Tracker>,
+    pressure: Arc<Pressure>,
     partitions: Partitions,
     metrics: LaneMetrics,
     /// Also of slots that went and came back: a first answer never changes.
@@ -83,6 +85,7 @@ pub(crate) struct Parts {
     pub(crate) fence: Arc<Fence>,
     pub(crate) gate: Arc<RwLock<Gate>>,
     pub(crate) tracker: Arc<Tracker>,
+    pub(crate) pressure: Arc<Pressure>,
     pub(crate) remembered: Arc<Remembered>,
     pub(crate) partitions: Partitions,
     pub(crate) position: u64,
@@ -108,6 +111,7 @@ impl Lane {
             fence,
             gate,
             tracker,
+            pressure,
             remembered,
             partitions,
             position,
@@ -121,6 +125,7 @@ impl Lane {
             fence,
             gate,
             tracker,
+            pressure,
             partitions,
             metrics: LaneMetrics::new(number),
             recent: Recent::new(RECENT_SENDS),

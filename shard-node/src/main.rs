@@ -81,27 +81,28 @@ type Opened = Result<Arc<dyn Store>, StoreError>;
 /// If this binary is built without that database.
 async fn open_once(database: &Database, migrate: bool) -> anyhow::Result<Opened> {
     match database {
-        Database::Mysql(url) => mysql(url, migrate).await,
+        Database::Mysql { url, replicas } => mysql(url, replicas, migrate).await,
         Database::Sqlite(file) => sqlite(file, migrate).await,
     }
 }
 
 #[cfg(feature = "mysql")]
-async fn mysql(url: &str, migrate: bool) -> anyhow::Result<Opened> {
+async fn mysql(url: &str, replicas: &[String], migrate: bool) -> anyhow::Result<Opened> {
     use shardline_shard_node::store::mysql::{MySqlStore, Options, apply, create_database};
     // An account that may not make databases was given one that exists; opening it will tell.
     if let Err(error) = create_database(url).await {
         tracing::debug!(%error, "the database was not made");
     }
-    if migrate && let Err(error) = apply(&Options::new(url)).await {
+    let options = Options { replicas: replicas.to_vec(), ..Options::new(url) };
+    if migrate && let Err(error) = apply(&options).await {
         return Ok(Err(error));
     }
-    let opened = MySqlStore::open(&Options::new(url)).await;
+    let opened = MySqlStore::open(&options).await;
     Ok(opened.map(|store| Arc::new(store) as Arc<dyn Store>))
 }
 
 #[cfg(not(feature = "mysql"))]
-async fn mysql(_: &str, _: bool) -> anyhow::Result<Opened> {
+async fn mysql(_: &str, _: &[String], _: bool) -> anyhow::Result<Opened> {
     anyhow::bail!("this binary is built without MySQL: give a SQLite file as `database`")
 }
 

@@ -25,6 +25,11 @@ shardline_daemon::metric_names! {
     WAITING_CALLS = "shardline_shard_node_waiting_calls";
     /// Entities in memory, in bytes, roughly; label lane.
     CACHE_BYTES = "shardline_shard_node_cache_bytes";
+    /// Of the time, what copies of moves that come here take, next to people's writes: at most 0.5.
+    COPY_SHARE = "shardline_shard_node_copy_share";
+    /// For how long a replica has lacked what its primary has; no number while it cannot be asked. Label
+    /// replica.
+    REPLICA_LAG = "shardline_shard_node_replica_lag_seconds";
     /// Reads being answered.
     READS = "shardline_shard_node_running_reads";
 }

@@ -16,6 +16,7 @@ pub(crate) mod tracker;
 use crate::fence::Fence;
 use crate::lanes::lane_of_slot;
 use crate::lanes::queue::{Job, Queue};
+use crate::pressure::Pressure;
 use crate::refusals;
 use crate::relay::queue::RelayQueue;
 use crate::slots::{NotObeyed, Slots};
@@ -57,6 +58,7 @@ pub(crate) struct Mover {
     queues: Vec<Arc<Queue>>,
     relays: Vec<(Arc<RelayQueue>, Arc<AtomicU64>)>,
     tracker: Arc<Tracker>,
+    pressure: Arc<Pressure>,
     peers: Arc<dyn MovesConnect>,
     tasks: Lifecycle,
     inner: Mutex<Inner>,
@@ -84,13 +86,15 @@ pub(crate) struct Parts {
     pub(crate) queues: Vec<Arc<Queue>>,
     pub(crate) relays: Vec<(Arc<RelayQueue>, Arc<AtomicU64>)>,
     pub(crate) tracker: Arc<Tracker>,
+    pub(crate) pressure: Arc<Pressure>,
     pub(crate) peers: Arc<dyn MovesConnect>,
     pub(crate) tasks: Lifecycle,
 }
 
 impl Mover {
     pub(crate) fn new(parts: Parts) -> Arc<Mover> {
-        let Parts { lanes, store, fence, slots, queues, relays, tracker, peers, tasks } = parts;
+        let Parts { lanes, store, fence, slots, queues, relays, tracker, pressure, peers, tasks } =
+            parts;
         let began_at = relays.iter().map(|(queue, _)| queue.committed()).collect();
         let inner = Mutex::default();
         Arc::new(Mover {
@@ -101,6 +105,7 @@ impl Mover {
             queues,
             relays,
             tracker,
+            pressure,
             peers,
             tasks,
             inner,

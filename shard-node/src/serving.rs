@@ -17,11 +17,13 @@ use crate::metrics::{CACHE_BYTES, number};
 use crate::mover::tracker::Tracker;
 use crate::mover::{self, Mover};
 use crate::outbox::Outbox;
+use crate::pressure::Pressure;
 use crate::read::Reader;
 use crate::read::rows::Rows;
 use crate::refusals;
 use crate::relay::Relay;
 use crate::relay::queue::RelayQueue;
+use crate::replicas::Watch;
 use crate::restore::{Known, Loss, renew};
 use crate::slots::regrant::Words;
 use crate::slots::{Inside, Slots};
@@ -213,6 +215,7 @@ impl Serving {
         let memories: Arc<[Arc<Memory>]> = memories.into();
         slots.remember_in(Inside { memories: Arc::clone(&memories), outbox: Arc::clone(&outbox) });
         let tracker = Arc::new(Tracker::new(rand::random()));
+        let pressure = Arc::new(Pressure::default());
         let reader = Reader {
             store: Arc::clone(store),
             memories: Arc::clone(&memories),
@@ -240,6 +243,7 @@ impl Serving {
                 fence: Arc::clone(&fence),
                 gate: Arc::clone(&slots.gate),
                 tracker: Arc::clone(&tracker),
+                pressure: Arc::clone(&pressure),
                 remembered: Arc::clone(&last_commits),
                 partitions: config.partitions,
                 position: at.committed,
@@ -269,6 +273,10 @@ impl Serving {
             stop,
         );
         tasks.run("outbox", delivery);
+        for replica in store.replicas() {
+            let watch = Watch::new(Arc::clone(replica), Arc::clone(&pressure), Arc::clone(&fence));
+            tasks.run("replica", watch.run(tasks.token()));
+        }
         let mover = Mover::new(mover::Parts {
             lanes: config.lanes,
             store: Arc::clone(store),
@@ -277,6 +285,7 @@ impl Serving {
             queues: queues.clone(),
             relays: relays.clone(),
             tracker,
+            pressure: Arc::clone(&pressure),
             peers: Arc::clone(peers),
             tasks: tasks.clone(),
         });

@@ -14,6 +14,7 @@ use async_trait::async_trait;
 use shardline_domain::check::history::Span;
 use shardline_domain::check::tables::Table;
 use std::ops::RangeInclusive;
+use std::sync::Arc;
 use thiserror::Error;
 
 // Its macros are for the modules below it.
@@ -32,6 +33,7 @@ mod export;
 mod latest;
 mod merge;
 pub mod migrate;
+mod replica;
 mod rows;
 mod slot;
 mod transfer;
@@ -39,6 +41,7 @@ mod verify;
 
 pub use digest::EntityDigest;
 pub use export::{Exported, PageSize, Place, Wanted, export};
+pub use replica::Replica;
 pub use rows::*;
 pub use slot::*;
 pub use transfer::*;
@@ -239,6 +242,11 @@ pub trait Store: Send + Sync {
 
     /// What an acknowledged message survives, as the server's settings say; for `welcome`.
     async fn durability(&self) -> Result<String, StoreError>;
+
+    /// Those that are known of; copies wait for them.
+    fn replicas(&self) -> &[Arc<dyn Replica>] {
+        &[]
+    }
 }
 
 /// Which process may write: the term is granted by the catalog, the incarnation is random per process.

@@ -43,10 +43,12 @@ impl Lane {
             let since = self.fence.now();
             let stopwatch = Stopwatch::start();
             let result = self.memory.store.commit(self.number, &sealed.writes).await;
-            self.metrics.commit_seconds.record(stopwatch.seconds());
+            let took = stopwatch.elapsed();
+            self.metrics.commit_seconds.record(took.as_secs_f64());
             match result {
                 Ok(()) => {
                     self.fence.confirm(since);
+                    self.pressure.committed(took, self.fence.now());
                     return Stored::Yes;
                 }
                 Err(CommitError::Fenced { term }) => {

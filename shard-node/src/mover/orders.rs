@@ -24,13 +24,15 @@ impl Order {
         self.slots.iter().map(|(slot, _)| *slot).collect()
     }
 
-    pub(super) fn scope(&self) -> PullScope {
+    /// `gentle`: the asker takes the least share of the time.
+    pub(super) fn scope(&self, gentle: bool) -> PullScope {
         let moving =
             |(slot, epoch): &(Slot, Epoch)| MovingSlot { slot: slot.get().into(), epoch: epoch.0 };
         PullScope {
             r#move: self.move_id.0,
             attempt: self.attempt.0,
             slots: self.slots.iter().map(moving).collect(),
+            gentle,
         }
     }
 }

@@ -25,6 +25,8 @@ struct Inner {
     refused: String,
     /// What the work waits for, or what went wrong last.
     note: String,
+    /// What the copy gives way to, if to anything.
+    gives_way: String,
     /// The last report that said something else than the one before.
     latest: MoveReport,
 }
@@ -70,6 +72,7 @@ impl Part {
         inner.works = true;
         drop(inner);
         if !same_work {
+            self.give_way(String::new());
             self.wake.notify_one();
         }
         self.tell();
@@ -112,6 +115,11 @@ impl Part {
         self.tell();
     }
 
+    pub(super) fn give_way(&self, to: String) {
+        self.inner.lock().gives_way = to;
+        self.tell();
+    }
+
     pub(super) fn tell(&self) {
         self.changed.send_modify(|changes| *changes += 1);
     }
@@ -122,8 +130,9 @@ impl Part {
 
     pub(super) fn report(&self, standing: Standing) -> MoveReport {
         let inner = self.inner.lock();
-        let Inner { order, progress, counts, refused, note, .. } = &*inner;
-        let note = if refused.is_empty() { note } else { refused };
+        let Inner { order, progress, counts, refused, note, gives_way, .. } = &*inner;
+        let notes = [refused, note, gives_way];
+        let note = notes.into_iter().find(|note| !note.is_empty()).cloned();
         let mut report = MoveReport {
             copied: progress.copied,
             close_rounds: progress.close_rounds,
@@ -138,7 +147,7 @@ impl Part {
             rows: counts.rows,
             bytes: counts.bytes,
             lag_entities: counts.lag_entities,
-            note: note.clone(),
+            note: note.unwrap_or_default(),
             ..MoveReport::default()
         };
         report.set_standing(standing_out(standing));
@@ -187,7 +196,11 @@ mod tests {
         assert_eq!(part.numbered(settled.clone()).number, first + 1);
         // Whoever asks, and however often: what was told to one is not known to another.
         assert_eq!(part.numbered(settled).number, first + 1);
-        part.note("it waits");
+        part.give_way("to others".to_owned());
         assert_eq!(part.numbered(report()).number, first + 2);
+        part.note("it waits");
+        assert_eq!(report().note, "it waits");
+        part.note("");
+        assert_eq!(report().note, "to others");
     }
 }

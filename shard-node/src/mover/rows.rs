@@ -1,11 +1,13 @@
 //! Rows of a moving slot on the wire. What comes from the other side is checked: a row that cannot be
 //! is refused before it gets near the database.
 
+use crate::pressure::CommitTimes;
 use crate::store;
 use crate::store::{ChangeKind, Closing, CursorRow, EntityPart, EntityRow, Wanted};
 use shardline_wire::internal as wire;
 use shardline_wire::internal::entity_part::Row;
 use shardline_wire::refusal::{Code, Refusal};
+use std::time::Duration;
 
 pub(super) fn head_out(row: &store::HeadRow) -> wire::HeadRow {
     let store::HeadRow { entity, seq, ver, log, activity_ms } = *row;
@@ -43,6 +45,18 @@ pub(super) fn fact_out(row: store::OutboxRow) -> wire::OutboxRow {
 pub(super) fn fact_in(row: wire::OutboxRow) -> store::OutboxRow {
     let wire::OutboxRow { chat, ver, user, joined, kind, created_at_ms } = row;
     store::OutboxRow { chat, ver, user, joined, kind, created_at_ms }
+}
+
+pub(super) fn commits_out(times: CommitTimes) -> wire::CommitTimes {
+    let micros = |time: Duration| u32::try_from(time.as_micros()).unwrap_or(u32::MAX);
+    wire::CommitTimes { recent_us: times.recent.map(micros), usual_us: times.usual.map(micros) }
+}
+
+/// Of a side that does not say, nothing is known.
+pub(super) fn commits_in(times: Option<wire::CommitTimes>) -> CommitTimes {
+    let times = times.unwrap_or_default();
+    let time = |micros: u32| Duration::from_micros(micros.into());
+    CommitTimes { recent: times.recent_us.map(time), usual: times.usual_us.map(time) }
 }
 
 pub(super) fn part_out(part: EntityPart) -> wire::EntityPart {

@@ -3,7 +3,7 @@
 
 use super::Mover;
 use super::orders::parse_slots;
-use super::rows::{cursor_in, cursor_out, fact_out, head_out, part_out, wanted_in};
+use super::rows::{commits_out, cursor_in, cursor_out, fact_out, head_out, part_out, wanted_in};
 use crate::refusals;
 use crate::store::{
     CursorRow, EntityDigest, MemberRow, OutboxRow, PageSize, Place, Store, StoreError, Wanted,
@@ -84,6 +84,18 @@ impl Mover {
         })
     }
 
+    /// People's commits may feel this question.
+    fn feel(&self, scope: Option<&PullScope>) {
+        if scope.is_some_and(|scope| !scope.gentle) {
+            self.pressure.disturb(self.fence.now());
+        }
+    }
+
+    /// Of this side, as it stands.
+    fn commit_times(&self) -> wire::CommitTimes {
+        commits_out(self.pressure.commit_times(self.fence.now()))
+    }
+
     /// Of this term; it covers every freeze that was shown.
     pub(super) fn mark(&self) -> wire::DatabaseMark {
         wire::DatabaseMark { term: self.fence.term(), tally: self.slots.tally() }
@@ -92,6 +104,7 @@ impl Mover {
     pub(crate) async fn heads(&self, request: HeadsRequest) -> Result<HeadsAnswer, Refusal> {
         self.fence.ensure().await?;
         let scope = self.scope(request.scope.as_ref())?;
+        self.feel(request.scope.as_ref());
         let first = asked_slot(&scope, request.slot)?;
         let limit = u64::from(request.limit.clamp(1, HEADS_MAX));
         let behind = scope.slots.iter().map(|(slot, _)| *slot).filter(|slot| first <= *slot);
@@ -110,6 +123,7 @@ impl Mover {
     pub(crate) async fn rows(&self, request: RowsRequest) -> Result<RowsAnswer, Refusal> {
         self.fence.ensure().await?;
         let scope = self.scope(request.scope.as_ref())?;
+        self.feel(request.scope.as_ref());
         let wanted = wanted_in(&request.wanted);
         check_wanted(&scope, &wanted)?;
         let place = match request.place.as_slice() {
@@ -125,12 +139,14 @@ impl Mover {
             parts: exported.parts.into_iter().map(part_out).collect(),
             finished: u32::try_from(exported.finished).unwrap_or(u32::MAX),
             place: exported.place.map(|place| place.encode()).unwrap_or_default(),
+            commits: Some(self.commit_times()),
         })
     }
 
     pub(crate) async fn digests(&self, request: DigestsRequest) -> Result<DigestsAnswer, Refusal> {
         self.fence.ensure().await?;
         let scope = self.scope(request.scope.as_ref())?;
+        self.feel(request.scope.as_ref());
         let wanted = wanted_in(&request.wanted);
         check_wanted(&scope, &wanted)?;
         let cursors: Vec<CursorRow> = request.cursors.iter().map(cursor_in).collect();
@@ -152,6 +168,7 @@ impl Mover {
             digests,
             cursors: cursors.iter().map(cursor_out).collect(),
             facts: facts.into_iter().map(fact_out).collect(),
+            commits: Some(self.commit_times()),
         })
     }
 }

@@ -4,15 +4,18 @@
 
 mod compare;
 mod copy;
+mod rest;
 mod throttle;
 
 use super::Mover;
 use super::orders::Order;
 use super::part::Part;
+use crate::pressure::CommitTimes;
 use crate::store::{CursorRow, MoveFence, Purge, SlotState, TransferError, Wanted};
 use compare::Verdict;
 use copy::HeadsFrom;
 use parking_lot::Mutex;
+use rest::HeldBack;
 use shardline_daemon::backoff::Backoff;
 use shardline_daemon::clock::Stopwatch;
 use shardline_domain::placement::transfer::{Attempt, Mark, Proof, Task, is_close};
@@ -96,8 +99,9 @@ pub(super) struct Work<'a> {
     attempt: Option<Attempt>,
     peer: Option<(String, Arc<dyn Moves>)>,
     throttle: Mutex<Throttle>,
-    /// For which the copy was held back in the present round: it says nothing about the difference.
-    held_back: Mutex<Duration>,
+    /// What commits take on the other side, as it said last.
+    source_commits: Mutex<CommitTimes>,
+    held_back: Mutex<HeldBack>,
     memory: Mutex<Memory>,
 }
 
@@ -150,6 +154,7 @@ impl<'a> Work<'a> {
             attempt: None,
             peer: None,
             throttle: Mutex::new(Throttle::new()),
+            source_commits: Mutex::default(),
             held_back: Mutex::default(),
             memory: Mutex::default(),
         }
@@ -206,7 +211,7 @@ impl<'a> Work<'a> {
             return Ok(ROUND_EVERY);
         }
         let caught_up = self.catch_up(order).await?;
-        let CaughtUp { count, took, frozen } = caught_up;
+        let CaughtUp { count, took, strained, frozen } = caught_up;
         let close = is_close(count, took);
         let (shrinks, compared) = {
             let mut memory = self.memory.lock();
@@ -225,7 +230,8 @@ impl<'a> Work<'a> {
         self.part.proceed(order, |progress, counts| {
             progress.copied = true;
             progress.close_rounds = if close { progress.close_rounds.saturating_add(1) } else { 0 };
-            let stalls = !close && !shrinks;
+            // What was slowed on purpose does not stall.
+            let stalls = !close && !shrinks && !strained;
             progress.stalled_rounds =
                 if stalls { progress.stalled_rounds.saturating_add(1) } else { 0 };
             progress.verified = verified;
@@ -261,13 +267,13 @@ impl<'a> Work<'a> {
     async fn catch_up(&mut self, order: &Order) -> Result<CaughtUp, Halt> {
         let peer = self.peer(order);
         let stopwatch = Stopwatch::start();
-        *self.held_back.lock() = Duration::ZERO;
+        *self.held_back.lock() = HeldBack::default();
         let known = {
             let memory = self.memory.lock();
             if memory.complete { memory.seen } else { memory.begun }
         };
         let request =
-            || ChangedRequest { scope: Some(order.scope()), process: known.0, mark: known.1 };
+            || ChangedRequest { scope: Some(self.scope(order)), process: known.0, mark: known.1 };
         let answer = again(|| peer.changed(request())).await?;
         self.part.note(String::new());
         let seen = (answer.process, answer.mark);
@@ -297,11 +303,12 @@ impl<'a> Work<'a> {
             memory.compared = false;
         }
         drop(memory);
-        let took = stopwatch.elapsed().saturating_sub(*self.held_back.lock());
+        let held_back = *self.held_back.lock();
+        let took = stopwatch.elapsed().saturating_sub(held_back.rested);
         // One that does not say under which writer it is frozen proves nothing.
         let mark = answer.database.filter(|_| answer.frozen);
         let frozen = mark.map(|DatabaseMark { term, tally }| Mark { term, tally });
-        Ok(CaughtUp { count, took, frozen })
+        Ok(CaughtUp { count, took, strained: held_back.strained, frozen })
     }
 
     /// Whether the work is still what was ordered; an order for the same is the same.
@@ -336,7 +343,7 @@ impl<'a> Work<'a> {
         Ok(None)
     }
 
-    /// Takes half of the time: nobody waits for it.
+    /// Nobody waits for it.
     async fn purge_some(
         &self,
         order: &Order,
@@ -359,7 +366,7 @@ impl<'a> Work<'a> {
             let emptied = self.mover.store.purge(lane, &left, PURGE_ROWS).await?;
             self.mover.slots.show_found(&emptied.unwrap_or_default()).await;
             self.part.tell();
-            tokio::time::sleep(stopwatch.elapsed()).await;
+            self.rest(order, stopwatch.elapsed()).await?;
         }
     }
 }
@@ -387,6 +394,7 @@ struct CaughtUp {
     /// Entities that differed.
     count: u64,
     took: Duration,
+    strained: bool,
     /// The other side was frozen by this attempt before it was asked: nothing changes any more.
     frozen: Option<Mark>,
 }

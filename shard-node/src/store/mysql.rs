@@ -12,6 +12,7 @@ mod lane;
 mod moving;
 mod pool;
 mod read;
+mod replica;
 mod rows;
 mod schema;
 mod session;
@@ -26,6 +27,7 @@ use moving::Moving;
 use parking_lot::Mutex;
 use parking_lot::RwLock;
 use pool::Pool;
+use replica::MySqlReplica;
 use session::{Connector, Session};
 use shardline_domain::check::history::Span;
 use shardline_domain::check::tables::Table;
@@ -41,6 +43,8 @@ pub struct Options {
     pub url: String,
     /// Connections that read.
     pub reads: usize,
+    /// Where its replicas are, as `url`: copies wait for them.
+    pub replicas: Vec<String>,
     pub connect_within: Duration,
     /// Also the longest a caller waits for a free connection.
     pub answer_within: Duration,
@@ -53,6 +57,7 @@ impl Options {
         Options {
             url: url.into(),
             reads: 8,
+            replicas: Vec::new(),
             connect_within: Duration::from_secs(3),
             answer_within: Duration::from_secs(8),
             lock_wait: Duration::from_secs(3),
@@ -65,6 +70,7 @@ pub struct MySqlStore {
     reads: Pool,
     moving: Moving,
     lanes: RwLock<Vec<Arc<tokio::sync::Mutex<Lane>>>>,
+    replicas: Vec<Arc<dyn Replica>>,
     /// Who this process is, once it took over.
     me: Mutex<Option<Writer>>,
 }
@@ -85,7 +91,12 @@ impl MySqlStore {
     pub async fn open(options: &Options) -> Result<MySqlStore, StoreError> {
         let connector = Arc::new(Connector::new(options)?);
         schema::prepare(&connector).await?;
+        let replica = |url: &String| {
+            let replica = MySqlReplica::new(options, url, connector.clone())?;
+            Ok::<_, StoreError>(Arc::new(replica) as Arc<dyn Replica>)
+        };
         Ok(MySqlStore {
+            replicas: options.replicas.iter().map(replica).collect::<Result<_, _>>()?,
             reads: Pool::new(connector.clone(), options.reads),
             moving: Moving::new(connector.clone()),
             connector,
@@ -339,5 +350,9 @@ impl Store for MySqlStore {
 
     async fn durability(&self) -> Result<String, StoreError> {
         read!(self, durability())
+    }
+
+    fn replicas(&self) -> &[Arc<dyn Replica>] {
+        &self.replicas
     }
 }

@@ -20,6 +20,8 @@ pub(crate) struct Driver {
     in_phase: Stopwatch,
     source: Option<Report>,
     target: Option<Report>,
+    /// What the target's work waits for.
+    pub(crate) note: String,
     frozen: Option<Duration>,
     /// From the freeze's beginning to the flip, of each flip.
     pub(crate) pauses: Vec<Duration>,
@@ -37,6 +39,7 @@ impl Driver {
             in_phase: Stopwatch::start(),
             source: None,
             target: None,
+            note: String::new(),
             frozen: None,
             pauses: Vec::new(),
             freezing: None,
@@ -154,6 +157,7 @@ impl Driver {
         }
         if let Some(report) = asked.1 {
             self.target = Some(to_report(&report));
+            self.note = report.note;
         }
         if source.is_none() && target.is_none() {
             tokio::time::sleep(Duration::from_millis(2)).await;

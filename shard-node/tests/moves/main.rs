@@ -5,6 +5,8 @@ mod copies;
 mod crashes;
 mod driver;
 mod people;
+mod pressure;
+mod replicas;
 mod scenes;
 mod servers;
 mod world;

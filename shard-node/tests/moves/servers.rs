@@ -2,7 +2,7 @@
 
 use crate::driver::Driver;
 use crate::people::People;
-use crate::world::{Place, World};
+use crate::world::{Place, Server, World};
 use mysql_async::prelude::Queryable;
 use mysql_async::{Conn, Opts, OptsBuilder};
 use shardline_domain::placement::transfer::Phase;
@@ -11,7 +11,7 @@ use std::time::Duration;
 
 /// A server's address, without a database; None if it was asked to do without servers.
 #[allow(clippy::disallowed_methods, clippy::print_stderr)]
-fn server(setting: &str) -> Option<String> {
+pub(crate) fn server(setting: &str) -> Option<String> {
     match std::env::var(setting) {
         Ok(url) => Some(url.trim_end_matches('/').to_owned()),
         Err(_) if std::env::var("SHARDLINE_TEST_SKIP_SERVICES").is_ok_and(|skip| skip == "1") => {
@@ -22,11 +22,18 @@ fn server(setting: &str) -> Option<String> {
     }
 }
 
+pub(crate) async fn root(server: &str) -> Conn {
+    let options = Opts::from_url(server).expect("the setting is an address");
+    let options = OptsBuilder::from_opts(options).prefer_socket(false);
+    Conn::new(options).await.expect("the server answers")
+}
+
 /// There and back while people write; the target goes away once while the source is frozen.
 async fn check(setting: &str) {
     let Some(server) = server(setting) else { return };
     let name = format!("test_move_{:016x}", rand::random::<u64>());
-    let world = World::start_in(Place::Server(server.clone(), name.clone())).await;
+    let place = Server { url: server.clone(), name: name.clone(), replica: None };
+    let world = World::start_in(Place::Server(place)).await;
     // Two busy chats: each costs a transaction per round, and the last round has to be short also here.
     let mut people = People::meet(&world, 3, 2).await;
     people.write("first");
@@ -49,9 +56,7 @@ async fn check(setting: &str) {
     let report = format!("{setting}: {acked} acknowledged; writes waited {:?}\n", driver.pauses);
     std::io::stdout().write_all(report.as_bytes()).expect("said");
     world.stop().await;
-    let options = Opts::from_url(&server).expect("the setting is an address");
-    let options = OptsBuilder::from_opts(options).prefer_socket(false);
-    let mut root = Conn::new(options).await.expect("the server answers");
+    let mut root = root(&server).await;
     for shard in 0..2 {
         root.query_drop(format!("DROP DATABASE {name}_{shard}")).await.expect("it can be dropped");
     }

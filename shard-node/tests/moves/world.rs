@@ -79,8 +79,16 @@ impl Map {
 /// Where the shards' databases are.
 pub(crate) enum Place {
     Folder(Folder),
-    /// A server, and what the names of the databases begin with.
-    Server(String, String),
+    Server(Server),
+}
+
+/// A database for each shard.
+pub(crate) struct Server {
+    pub(crate) url: String,
+    /// What the names of the databases begin with.
+    pub(crate) name: String,
+    /// Another server that follows this one.
+    pub(crate) replica: Option<String>,
 }
 
 /// A file for each shard; what is put back is another one.
@@ -110,21 +118,28 @@ impl Place {
     pub(crate) fn url(&self, shard: u32) -> Option<String> {
         match self {
             Place::Folder(_) => None,
-            Place::Server(server, name) => Some(format!("{server}/{name}_{shard}")),
+            Place::Server(Server { url, name, .. }) => Some(format!("{url}/{name}_{shard}")),
         }
+    }
+
+    fn replica(&self, shard: u32) -> Option<String> {
+        let Place::Server(Server { name, replica: Some(replica), .. }) = self else { return None };
+        Some(format!("{replica}/{name}_{shard}"))
     }
 
     async fn open(&self, shard: u32) -> Arc<dyn Store> {
         match (self, self.url(shard)) {
             (_, Some(url)) => {
                 create_database(&url).await.expect("the test's user may make databases");
-                let store = MySqlStore::open(&Options::new(&url)).await;
+                let replicas = self.replica(shard).into_iter().collect();
+                let options = Options { replicas, ..Options::new(&url) };
+                let store = MySqlStore::open(&options).await;
                 Arc::new(store.expect("the database opens"))
             }
             (Place::Folder(folder), None) => {
                 Arc::new(SqliteStore::open(&folder.file(shard)).await.expect("the file opens"))
             }
-            (Place::Server(..), None) => unreachable!("a server has addresses"),
+            (Place::Server(_), None) => unreachable!("a server has addresses"),
         }
     }
 }
@@ -173,6 +188,14 @@ impl World {
             world.start_shard(shard).await;
         }
         world
+    }
+
+    /// Where this shard's database is, in a world of files.
+    pub(crate) fn file(&self, shard: u32) -> PathBuf {
+        match &self.place {
+            Place::Folder(folder) => folder.file(shard),
+            Place::Server(_) => unreachable!("it is on a server"),
+        }
     }
 
     pub(crate) async fn start_shard(self: &Arc<World>, shard: u32) {

@@ -5,9 +5,10 @@
 use super::copy::HeadsFrom;
 use super::{Dirty, Halt, Work, again};
 use crate::mover::orders::Order;
-use crate::mover::rows::{cursor_in, cursor_out, fact_in, wanted_out};
+use crate::mover::rows::{commits_in, cursor_in, cursor_out, fact_in, wanted_out};
 use crate::mover::source::{HEADS_MAX, digests_of, facts_of, ids_behind, stored_cursors};
 use crate::store::{CursorRow, Wanted, missing_facts};
+use shardline_daemon::clock::Stopwatch;
 use shardline_wire::internal::DigestsRequest;
 use shardline_wire::moves::Moves;
 use std::collections::BTreeSet;
@@ -50,7 +51,9 @@ impl Work<'_> {
         let mut different = Vec::new();
         for wanted in dirty.chunks(COMPARED_AT_ONCE) {
             self.goes_on(order)?;
+            let stopwatch = Stopwatch::start();
             let compared = self.compare_some(order, &*peer, wanted, frozen).await?;
+            self.rest(order, stopwatch.elapsed()).await?;
             let mut memory = self.memory.lock();
             for (wanted, found) in compared {
                 match found {
@@ -118,14 +121,16 @@ impl Work<'_> {
         frozen: bool,
     ) -> Result<Vec<(Wanted, Found)>, Halt> {
         let request = || DigestsRequest {
-            scope: Some(order.scope()),
+            scope: Some(self.scope(order)),
             wanted: wanted_out(wanted),
             ..DigestsRequest::default()
         };
         let theirs = again(|| peer.digests(request()));
         let mine = digests_of(&*self.mover.store, wanted);
         let (theirs, mine) = futures::join!(theirs, mine);
-        let (theirs, mine) = (theirs?.digests, mine?);
+        let (theirs, mine) = (theirs?, mine?);
+        *self.source_commits.lock() = commits_in(theirs.commits);
+        let theirs = theirs.digests;
         let found = wanted.iter().zip(mine).enumerate().map(|(at, (wanted, mine))| {
             let found = match theirs.get(at) {
                 Some(theirs) if theirs.entity == wanted.entity => {
@@ -189,7 +194,7 @@ impl Work<'_> {
             .collect();
         for some in all.chunks(CURSORS_AT_ONCE) {
             let request = || DigestsRequest {
-                scope: Some(order.scope()),
+                scope: Some(self.scope(order)),
                 cursors: some.iter().map(cursor_out).collect(),
                 ..DigestsRequest::default()
             };
@@ -208,7 +213,7 @@ impl Work<'_> {
     /// What the other side has still to deliver is here to be delivered.
     async fn facts_are_here(&mut self, order: &Order, peer: &dyn Moves) -> Result<bool, Halt> {
         let request = || DigestsRequest {
-            scope: Some(order.scope()),
+            scope: Some(self.scope(order)),
             facts: true,
             ..DigestsRequest::default()
         };

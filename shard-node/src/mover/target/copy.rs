@@ -2,7 +2,7 @@
 
 use super::{Halt, Work, again, fence};
 use crate::mover::orders::Order;
-use crate::mover::rows::{head_in, part_in, wanted_out};
+use crate::mover::rows::{commits_in, head_in, part_in, wanted_out};
 use crate::mover::source::{HEADS_MAX, WANTED_MAX};
 use crate::store::{
     CursorRow, EntityPart, HeadRow, Import, ProgressRow, StoreError, TransferError, Wanted,
@@ -11,7 +11,6 @@ use futures::stream;
 use futures::{StreamExt, TryStreamExt};
 use shardline_daemon::clock::Stopwatch;
 use shardline_domain::id::EntityId;
-use shardline_domain::placement::transfer::Task;
 use shardline_domain::slot::Slot;
 use shardline_wire::internal::{HeadsRequest, RowsRequest};
 use shardline_wire::moves::Moves;
@@ -58,7 +57,7 @@ impl Work<'_> {
         self.goes_on(order)?;
         let HeadsFrom { slot, after } = from;
         let request = || HeadsRequest {
-            scope: Some(order.scope()),
+            scope: Some(self.scope(order)),
             slot: slot.get().into(),
             after,
             limit: HEADS_MAX,
@@ -154,12 +153,7 @@ impl Work<'_> {
                 counts.rows += rows;
                 counts.bytes += bytes;
             });
-            let now = self.mover.fence.now();
-            let pause = self.throttle.lock().take(bytes, order.bytes_per_second, now);
-            if !pause.is_zero() && !self.settles() {
-                tokio::time::sleep(pause).await;
-                *self.held_back.lock() += pause;
-            }
+            self.rest_by_limit(order, bytes).await;
         }
         for rows in cursors {
             self.goes_on(order)?;
@@ -184,11 +178,12 @@ impl Work<'_> {
             }
             self.goes_on(order)?;
             let request = || RowsRequest {
-                scope: Some(order.scope()),
+                scope: Some(self.scope(order)),
                 wanted: wanted_out(&left[..left.len().min(WANTED_MAX)]),
                 place: place.clone(),
             };
             let answer = again(|| peer.rows(request())).await?;
+            *self.source_commits.lock() = commits_in(answer.commits);
             let parts = answer.parts.into_iter().map(part_in);
             let parts: Vec<EntityPart> = parts.collect::<Result<_, _>>().map_err(Halt::Peer)?;
             let mut asked = left.iter();
@@ -246,8 +241,7 @@ impl Work<'_> {
     }
 
     /// One transaction for all slots of these; repeated until it is known to be done. `goes_on`: where
-    /// the next page does. Unless writes wait for it, half of the time is left to what else the shard
-    /// does.
+    /// the next page does.
     async fn import(
         &self,
         order: &Order,
@@ -271,12 +265,7 @@ impl Work<'_> {
                 Ok(()) => {
                     let done = steps.iter().zip(slots()).map(|(import, slot)| (slot, import.step));
                     self.memory.lock().steps.extend(done);
-                    if !self.settles() {
-                        let pause = stopwatch.elapsed().min(STEP_PAUSE);
-                        tokio::time::sleep(pause).await;
-                        *self.held_back.lock() += pause;
-                    }
-                    return Ok(());
+                    return self.rest(order, stopwatch.elapsed()).await;
                 }
                 Err(TransferError::Store(StoreError::Unavailable(reason)))
                     if tries < STEP_TRIES =>
@@ -325,13 +314,6 @@ impl Work<'_> {
             imports.entry(slot).or_insert_with(|| begin(slot)).cursors.push(*row);
         }
         imports
-    }
-}
-
-impl Work<'_> {
-    /// Writes wait for this copy, whatever was ordered when it began.
-    fn settles(&self) -> bool {
-        self.part.order().is_none_or(|order| matches!(order.task, Task::Settle | Task::Verify))
     }
 }
 
