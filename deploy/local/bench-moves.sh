@@ -9,6 +9,8 @@ cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 PAIRS=${PAIRS:-600}
 # Messages a second, all pairs together: well under what two cores bear, or moves and people only share what is not enough.
 RATE=${RATE:-300}
+# Seconds of as much as it bears, before: that is what there is to copy.
+FILL=${FILL:-0}
 # How often the cluster grows and shrinks.
 TIMES=${TIMES:-1}
 CALM=${CALM:-30}
@@ -21,10 +23,16 @@ FOLDER=$SHARDLINE_CLUSTER/bench
 . deploy/local/load.sh
 trap 'end_load || true; cluster stop' EXIT
 
+# A run before may have left it, drained.
 add_shard() {
-    say "shard $1 joins"
     cluster add-shard "$1"
-    ctl shard add "$(cluster address "shard-node-$1")"
+    if ctl shard list --json | grep -q "\"shard\": $1\b"; then
+        say "shard $1 takes part again"
+        ctl shard drain "$1" --undo
+    else
+        say "shard $1 joins"
+        ctl shard add "$(cluster address "shard-node-$1")"
+    fi
     rebalance
 }
 
@@ -43,17 +51,13 @@ write_moves() {
 }
 
 cluster start
+if ((FILL > 0)); then
+    fill_chats --senders "$PAIRS" --in-flight 16 --seconds "$FILL"
+fi
 begin_load --senders "$PAIRS" --in-flight 4 --rate "$RATE"
-add_shard 2
-add_shard 3
-drain_shard 3
-drain_shard 2
-for ((time = 1; time < TIMES; time++)); do
-    for shard in 2 3; do
-        say "shard $shard takes part again"
-        ctl shard drain "$shard" --undo
-        rebalance
-    done
+for ((time = 0; time < TIMES; time++)); do
+    add_shard 2
+    add_shard 3
     drain_shard 3
     drain_shard 2
 done

@@ -13,12 +13,12 @@ database() {
 
 services() {
     SHARDLINE_RUN=$CLUSTER/services SHARDLINE_PORT_BASE=${SHARDLINE_CLUSTER_SERVICES_BASE:-13100} \
-        "$LOCAL/services.sh" "$@"
+        SHARDLINE_KAFKA_DETOUR=${LINKS_DETOUR:-0} "$LOCAL/services.sh" "$@"
 }
 
 # Of the shards that have a database server of their own; its folder and ports are beside the first ones.
 second_services() {
-    SHARDLINE_RUN=$CLUSTER/second-services SHARDLINE_PORT_BASE=$((${SHARDLINE_CLUSTER_SERVICES_BASE:-13100} + 100)) \
+    SHARDLINE_KAFKA_DETOUR=${LINKS_DETOUR:-0} SHARDLINE_RUN=$CLUSTER/second-services SHARDLINE_PORT_BASE=$((${SHARDLINE_CLUSTER_SERVICES_BASE:-13100} + 100)) \
         "$LOCAL/services.sh" "$@"
 }
 

@@ -63,7 +63,7 @@ usage: [DB=mysql|mariadb] [SHARDS=2] [SECOND_DATABASE=yes] [LINKS_DETOUR=N] [INT
 With INITIAL_SHARDS=none routers place no slots in an empty catalog: it is to be rebuilt.
 With SECOND_DATABASE=yes shards of odd numbers have a database server of their own.
 With INTERPOSE=FILE every process and server loads that library before libc; see tools/interpose.
-With LINKS_DETOUR=N processes reach routers, shard-nodes, database servers and Redis N ports above theirs, where
+With LINKS_DETOUR=N processes reach routers, shard-nodes and servers N ports above theirs, where
 whoever started the cluster so listens and passes things on, or does not.
 EOF
     exit 2
@@ -109,9 +109,10 @@ links() {
         [[ $name != shard-node-* ]] || has_standby "$name" || echo "standby-${name##*-}=$(listen_port "standby-${name##*-}")"
     done
     (
-        eval "$(services env "$(database)" redis)"
+        eval "$(services env "$(database)" kafka redis)"
         name=$(database_setting)
         echo "$(database)=${!name##*:}"
+        echo "kafka=${SHARDLINE_TEST_KAFKA##*:}"
         echo "redis=${SHARDLINE_TEST_REDIS##*:}"
     )
     if has_second_database || [[ ${SECOND_DATABASE:-no} == yes ]]; then
@@ -130,7 +131,7 @@ settings() {
     url=${!setting}
     SHARDLINE_SECRET=$(secret)
     SHARDLINE_TOKEN_SECRET=$SHARDLINE_SECRET
-    SHARDLINE_KAFKA=$SHARDLINE_TEST_KAFKA
+    SHARDLINE_KAFKA=$(reached_at "${SHARDLINE_TEST_KAFKA##*:}")
     SHARDLINE_REDIS=$(url_reached_at "$SHARDLINE_TEST_REDIS")
     SHARDLINE_ROUTERS=$(reached_at "$(listen_port router-1)"),$(reached_at "$(listen_port router-2)")
     SHARDLINE_PROFILE=${SHARDLINE_PROFILE:-local}

@@ -59,7 +59,7 @@ kafka_properties() {
 process.roles=broker,controller
 node.id=1
 listeners=PLAINTEXT://127.0.0.1:$(kafka_port),CONTROLLER://127.0.0.1:$(kafka_controller_port)
-advertised.listeners=PLAINTEXT://127.0.0.1:$(kafka_port)
+advertised.listeners=PLAINTEXT://127.0.0.1:$(($(kafka_port) + ${SHARDLINE_KAFKA_DETOUR:-0}))
 controller.listener.names=CONTROLLER
 controller.quorum.bootstrap.servers=127.0.0.1:$(kafka_controller_port)
 listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT

@@ -16,15 +16,22 @@ fail() {
     exit 1
 }
 
+servers() { cluster address conn-node-1 conn-node-2 | sed 's,^,http://,' | paste -sd ,; }
+
+# fill_chats <further arguments of `load run`>: what people said before anybody looks.
+fill_chats() {
+    mkdir -p "$FOLDER"
+    "$BIN/load" run --servers "$(servers)" --users-file "$FOLDER/users" "$@" >"$FOLDER/fill"
+}
+
 # begin_load <further arguments of `load run`>
 load_pid=
 begin_load() {
-    local began=$SECONDS servers
-    servers=$(cluster address conn-node-1 conn-node-2 | sed 's,^,http://,' | paste -sd ,)
+    local began=$SECONDS
     mkdir -p "$FOLDER"
     rm -f "$FOLDER/history"
     : >"$FOLDER/load.progress"
-    "$BIN/load" run --servers "$servers" --seconds "$LOAD_SECONDS_MAX" --users-file "$FOLDER/users" \
+    "$BIN/load" run --servers "$(servers)" --seconds "$LOAD_SECONDS_MAX" --users-file "$FOLDER/users" \
         --history "$FOLDER/history" "$@" >"$FOLDER/load" 2>"$FOLDER/load.progress" &
     load_pid=$!
     until grep -qE 'acked +[1-9]' "$FOLDER/load.progress"; do

@@ -67,12 +67,16 @@ impl Part {
             .order
             .as_ref()
             .is_some_and(|before| (before.task, before.attempt) == (order.task, order.attempt));
+        if !same_work {
+            // What the work before waited for is no concern of this one.
+            inner.note.clear();
+            inner.gives_way.clear();
+        }
         inner.order = Some(order);
         let begins = !inner.works;
         inner.works = true;
         drop(inner);
         if !same_work {
-            self.give_way(String::new());
             self.wake.notify_one();
         }
         self.tell();

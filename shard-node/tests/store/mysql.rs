@@ -7,9 +7,11 @@ use mysql_async::prelude::Queryable;
 use mysql_async::{Conn, Opts};
 use parking_lot::Mutex;
 use shardline_shard_node::store::mysql::{MySqlStore, Options, apply, create_database, golden};
-use shardline_shard_node::store::{Store, StoreError};
+use shardline_shard_node::store::{Store, StoreError, Writer};
 use std::future::Future;
+use std::process::{Command, Stdio};
 use std::sync::Arc;
+use std::time::Duration;
 
 /// A server's address, without a database; None if it was asked to do without servers.
 fn server(setting: &str) -> Option<String> {
@@ -187,7 +189,7 @@ async fn check_other_schemas(database: Arc<OnServer>) {
     database.sql("DROP TABLE lanes").await;
     database.sql("DELETE FROM schema_version WHERE version = 1").await;
     let store = database.open().await;
-    let writer = shardline_shard_node::store::Writer { term: 1, incarnation: 1 };
+    let writer = Writer { term: 1, incarnation: 1 };
     store.take_over(writer, 1).await.expect("nobody has a higher term");
     let next = "INSERT INTO schema_version (version, name)
                 SELECT MAX(version) + 1, 'next' FROM schema_version";
@@ -212,6 +214,42 @@ async fn a_database_of_another_schema_is_not_opened_on_mysql() {
 #[tokio::test]
 async fn a_database_of_another_schema_is_not_opened_on_mariadb() {
     on("SHARDLINE_TEST_MARIADB_URL", check_other_schemas).await;
+}
+
+/// The process itself, with nothing else there.
+fn process(database: &OnServer, migrate: bool) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_shardline-shard-node"));
+    command.env_clear().args(["--profile", "local", "--secret", "of this test"]);
+    command.args(["--shard", "0", "--name", "shard-node-0", "--listen", "127.0.0.1:0"]);
+    command.args(["--ops-listen", "127.0.0.1:0", "--routers", "127.0.0.1:9"]);
+    command.args(["--kafka", "127.0.0.1:9", "--database", &database.url()]);
+    command.args(["--migrate", if migrate { "true" } else { "false" }]);
+    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    command
+}
+
+#[tokio::test]
+async fn a_shard_node_brings_an_older_schema_up_to_date_when_told_to() {
+    on("SHARDLINE_TEST_MARIADB_URL", async |database: Arc<OnServer>| {
+        let writer = Writer { term: 1, incarnation: 1 };
+        database.open().await.take_over(writer, 1).await.expect("nobody has a higher term");
+        database.sql("DELETE FROM schema_version WHERE 20 <= version").await;
+        let refused = process(&database, false).stderr(Stdio::piped()).output().expect("it ran");
+        let told = String::from_utf8_lossy(&refused.stderr).into_owned();
+        assert!(!refused.status.success() && told.contains("--migrate true"), "{told}");
+
+        let mut migrating = process(&database, true).spawn().expect("it starts");
+        let opens = async {
+            while MySqlStore::open(&Options::new(database.url())).await.is_err() {
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+        };
+        let opens = tokio::time::timeout(Duration::from_secs(60), opens).await;
+        migrating.kill().expect("it runs");
+        migrating.wait().expect("it ended");
+        opens.expect("the schema is of today");
+    })
+    .await;
 }
 
 #[tokio::test]

@@ -9,6 +9,10 @@ fn planted_bugs_are_found() {
         "mysql::mysql::a_takeover_lets_nothing_through_that_it_did_not_wait_for",
     );
     must_be_found(
+        "settles-before-the-session-ended",
+        "mysql::mysql::a_lost_commit_that_comes_late_changes_nothing_after_the_answer",
+    );
+    must_be_found(
         "moves-without-dedupe-keys",
         "sqlite::a_retry_finds_its_first_message_on_the_target",
     );

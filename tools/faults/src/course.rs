@@ -94,7 +94,8 @@ impl Field {
         seed: u64,
     ) -> Result<Field> {
         std::fs::create_dir_all(&recordings)?;
-        let people = People::gather(Http::new(cluster.servers()?)?, PEOPLE, Habits::Sends).await?;
+        let people =
+            People::gather(Http::new(cluster.servers()?)?, PEOPLE, Habits::Everything).await?;
         let operator = Operator::of(&cluster)?;
         let watch = Watch::new(&cluster.database_url()?)?;
         let random = StdRng::seed_from_u64(seed);
@@ -144,6 +145,10 @@ impl Field {
         let (stage, slots) = self.stage(cell.fault).await?;
         self.acts += 1;
         let recording = self.recordings.join(format!("act-{}", self.acts));
+        self.people.habits = match cell.fault {
+            Fault::Redis => Habits::AllButCursors,
+            _ => Habits::Everything,
+        };
         let act = self
             .people
             .begin(&slots, CHATS_MOVING, CHATS_OTHER, Recording::File(recording))

@@ -155,13 +155,17 @@ impl Operator {
         Ok(self.ask(request, ask).await.map(drop)?)
     }
 
-    /// Why the shard is not removed. An error if it is.
-    pub async fn refusal_to_remove(&self, shard: u32) -> Result<String> {
+    pub async fn remove_shard(&self, shard: u32) -> Result<(), Status> {
         let request = RemoveShardRequest { shard, by: BY.to_owned() };
         let ask = async move |channel: Channel, request: Request<_>| {
             Operations::new(channel).remove_shard(request).await
         };
-        match self.ask(request, ask).await {
+        self.ask(request, ask).await.map(drop)
+    }
+
+    /// Why the shard is not removed. An error if it is.
+    pub async fn refusal_to_remove(&self, shard: u32) -> Result<String> {
+        match self.remove_shard(shard).await {
             Err(status) if status.code() == Code::FailedPrecondition => {
                 Ok(status.message().to_owned())
             }

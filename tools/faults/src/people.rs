@@ -47,7 +47,8 @@ const CLUB: Roles = Roles { steady: [0, 1, 2], guest: 3 };
 pub struct People {
     people: Vec<Person>,
     http: Http,
-    habits: Habits,
+    /// Of the acts to come.
+    pub habits: Habits,
     shared: Arc<Mutex<Option<Sight>>>,
     _readers: JoinSet<()>,
 }

@@ -60,12 +60,17 @@ impl Bus for SimBus {
     fn publish(&self, partition: u32, payload: Bytes) -> Published {
         let failed = || Err(PublishError::Failed("the simulation has it so".to_owned()));
         let outcome = match self.climate.fate() {
-            Fate::Fails => futures::future::Either::Left(std::future::ready(failed())),
-            Fate::Lost => {
+            // A producer's retries come once, or not at all.
+            Fate::Fails | Fate::OnItsWay => {
+                futures::future::Either::Left(std::future::ready(failed()))
+            }
+            Fate::Untold => {
                 drop(self.bus.publish(partition, payload));
                 futures::future::Either::Left(std::future::ready(failed()))
             }
-            Fate::Done => futures::future::Either::Right(self.bus.publish(partition, payload)),
+            Fate::Done | Fate::Slow(_) => {
+                futures::future::Either::Right(self.bus.publish(partition, payload))
+            }
         };
         let (tell, published) = Published::awaited();
         let delay = self.climate.delay();

@@ -10,7 +10,14 @@ use tokio::time::sleep;
 
 /// Of one system; clones are the same one.
 #[derive(Clone, Debug, Default)]
-pub struct Climate(Arc<Mutex<Weather>>);
+pub struct Climate(Arc<Mutex<State>>);
+
+#[derive(Debug, Default)]
+struct State {
+    weather: Weather,
+    /// Of the next call, whatever the weather.
+    foretold: Option<Fate>,
+}
 
 #[derive(Clone, Copy, Default, PartialEq, Debug)]
 pub struct Weather {
@@ -31,36 +38,55 @@ pub enum Fate {
     /// It has no effect.
     Fails,
     /// It has its effect, and seems to have failed.
-    Lost,
+    Untold,
+    /// It seems to have failed, and is still on its way.
+    OnItsWay,
+    /// It has its effect at once, and is answered so much later.
+    Slow(Duration),
 }
 
 impl Climate {
     pub fn set(&self, weather: Weather) {
-        *self.0.lock() = weather;
+        self.0.lock().weather = weather;
     }
 
     pub fn set_away(&self, away: bool) {
-        self.0.lock().away = away;
+        self.0.lock().weather.away = away;
     }
 
     pub fn is_away(&self) -> bool {
-        self.0.lock().away
+        self.0.lock().weather.away
+    }
+
+    /// The next call has this fate.
+    pub fn foretell(&self, fate: Fate) {
+        self.0.lock().foretold = Some(fate);
+    }
+
+    /// Whether a call is still to have the fate that was foretold.
+    pub fn is_foretold(&self) -> bool {
+        self.0.lock().foretold.is_some()
     }
 
     pub fn fate(&self) -> Fate {
-        let weather = *self.0.lock();
+        let (weather, foretold) = {
+            let mut state = self.0.lock();
+            (state.weather, state.foretold.take())
+        };
         let mut random = rand::rng();
-        if weather.away || random.random_bool(weather.fails) {
+        if let Some(fate) = foretold {
+            fate
+        } else if weather.away || random.random_bool(weather.fails) {
             Fate::Fails
         } else if random.random_bool(weather.loses) {
-            Fate::Lost
+            if random.random() { Fate::Untold } else { Fate::OnItsWay }
         } else {
             Fate::Done
         }
     }
 
     pub fn delay(&self) -> Duration {
-        let longest = self.0.lock().delay;
+        let longest = self.0.lock().weather.delay;
         longest.mul_f64(rand::rng().random::<f64>())
     }
 
@@ -77,12 +103,18 @@ impl Climate {
         let fate = self.fate();
         self.wait().await;
         let done = match fate {
-            Fate::Fails => None,
-            Fate::Lost => {
+            // Whoever asks again ends what is on its way.
+            Fate::Fails | Fate::OnItsWay => None,
+            Fate::Untold => {
                 call.await;
                 None
             }
             Fate::Done => Some(call.await),
+            Fate::Slow(time) => {
+                let answer = call.await;
+                sleep(time).await;
+                Some(answer)
+            }
         };
         self.wait().await;
         done

@@ -142,8 +142,8 @@ async fn talk(
     Ok(())
 }
 
-/// Adds a shard, drains it, changes weights and rebalances, for as long as things go wrong. In peace all moves end, and in the end
-/// what the shards and the catalog say fits together.
+/// Adds a shard, drains and removes it, changes weights and rebalances, for as long as things go wrong. In
+/// peace all moves end, and in the end what the shards and the catalog say fits together.
 async fn operate(stage: Arc<watch::Sender<Stage>>, moves: Arc<Mutex<usize>>) -> Result<()> {
     let operator = Operator::new(&ROUTERS.map(address), trust()?)?;
     let mut is = stage.subscribe();
@@ -175,12 +175,14 @@ async fn operate(stage: Arc<watch::Sender<Stage>>, moves: Arc<Mutex<usize>>) -> 
 async fn change(operator: &Operator) -> Result<()> {
     let (which, shard, weight) = {
         let mut random = rand::rng();
-        (random.random_range(0..8), random.random_range(0..SHARDS), random.random_range(6..9))
+        (random.random_range(0..9), random.random_range(0..SHARDS), random.random_range(6..9))
     };
     match which {
         0 | 1 => operator.add_shard(&address(NEW_SHARD_NODE)).await,
         2 => operator.drain_shard(NEW_SHARD, false).await,
         3 => operator.drain_shard(NEW_SHARD, true).await,
+        // Once it is empty. Its process stays, and may be asked to join again.
+        4 => Ok(operator.remove_shard(NEW_SHARD).await?),
         _ => operator.reweight(shard, weight).await,
     }
 }

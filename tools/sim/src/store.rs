@@ -16,12 +16,15 @@ use shardline_shard_node::store::{
 use std::collections::BTreeSet;
 use std::ops::RangeInclusive;
 use std::sync::Arc;
+use tokio::time::sleep;
 
 /// What outlives every process that uses it.
 #[derive(Clone)]
 pub struct Disk {
     memory: Memory,
     climate: Climate,
+    /// How likely what is on its way arrives before its connection is ended.
+    arrives: f64,
     /// Commits whose COMMIT is on its way and whose sender has given up waiting.
     adrift: Arc<Mutex<Vec<Adrift>>>,
 }
@@ -30,11 +33,18 @@ struct Adrift {
     store: Arc<SqliteStore>,
     lane: u16,
     writes: WriteSet,
+    /// Before its connection is ended.
+    arrives: bool,
 }
 
 impl Disk {
     pub fn new(name: &str, climate: Climate) -> Result<Disk, StoreError> {
-        Ok(Disk { memory: Memory::new(name)?, climate, adrift: Arc::default() })
+        Ok(Disk { memory: Memory::new(name)?, climate, arrives: 0.5, adrift: Arc::default() })
+    }
+
+    /// Where what is on its way never arrives.
+    pub fn of_lost_commits(self) -> Disk {
+        Disk { arrives: 0.0, ..self }
     }
 
     /// What is on its way arrives, or its connection was ended first.
@@ -47,7 +57,7 @@ impl Disk {
         };
         let landing: Vec<Adrift> = landing;
         for commit in landing {
-            if rand::rng().random() {
+            if commit.arrives {
                 // Fenced or stale: then it was not done.
                 drop(commit.store.commit(commit.lane, &commit.writes).await);
             }
@@ -143,14 +153,21 @@ befalling! {
             let done = match fate {
                 Fate::Fails => Err(CommitError::NotStored(away().to_string())),
                 Fate::Done => self.store.commit(lane, writes).await,
-                Fate::Lost => {
+                Fate::Slow(time) => {
+                    let done = self.store.commit(lane, writes).await;
+                    sleep(time).await;
+                    done
+                }
+                Fate::Untold => {
                     self.unsettled.lock().insert(lane);
-                    if rand::rng().random() {
-                        drop(self.store.commit(lane, writes).await);
-                    } else {
-                        let (store, writes) = (self.store.clone(), writes.clone());
-                        self.disk.adrift.lock().push(Adrift { store, lane, writes });
-                    }
+                    drop(self.store.commit(lane, writes).await);
+                    Err(CommitError::Unknown(away().to_string()))
+                }
+                Fate::OnItsWay => {
+                    self.unsettled.lock().insert(lane);
+                    let (store, writes) = (self.store.clone(), writes.clone());
+                    let arrives = rand::rng().random_bool(self.disk.arrives);
+                    self.disk.adrift.lock().push(Adrift { store, lane, writes, arrives });
                     Err(CommitError::Unknown(away().to_string()))
                 }
             };

@@ -1,5 +1,5 @@
-//! What the simulation has in place of the outside systems keeps the promises of the real ones, as long as
-//! nothing goes wrong.
+//! What the simulation has in place of the outside systems keeps the promises of the real ones: the store also
+//! where an answer is lost, the others as long as nothing goes wrong.
 
 use shardline_sim::climate::Climate;
 use shardline_sim::redis::SimRedis;
@@ -9,27 +9,58 @@ use std::time::Duration;
 mod store {
     use async_trait::async_trait;
     use shardline_shard_node::store::Store;
-    use shardline_shard_node::store::conformance::{self, Database, Wire};
-    use shardline_sim::climate::Climate;
+    use shardline_shard_node::store::conformance::{self, Cut, Database, Wire};
+    use shardline_sim::climate::{Climate, Fate};
     use shardline_sim::store::{Disk, SimStore};
     use std::sync::Arc;
 
-    struct OnDisk(Disk);
+    struct OnDisk {
+        disk: Disk,
+        climate: Climate,
+    }
 
     impl OnDisk {
         fn new() -> OnDisk {
-            OnDisk(Disk::new("a disk", Climate::default()).expect("an empty one"))
+            let climate = Climate::default();
+            let disk = Disk::new("a disk", climate.clone()).expect("an empty one");
+            OnDisk { disk: disk.of_lost_commits(), climate }
+        }
+    }
+
+    /// What becomes of the next call is foretold.
+    struct Foretold(Climate);
+
+    #[async_trait]
+    impl Wire for Foretold {
+        fn cut(&self, at: Cut) {
+            self.0.foretell(match at {
+                Cut::AtStatement => Fate::Fails,
+                // A late one is ended before it comes.
+                Cut::CommitLost | Cut::CommitLate(_) => Fate::OnItsWay,
+                Cut::AnswerLost => Fate::Untold,
+                Cut::CommitSlow(time) => Fate::Slow(time),
+            });
+        }
+
+        async fn was_cut(&self) {
+            while self.0.is_foretold() {
+                tokio::task::yield_now().await;
+            }
+        }
+
+        async fn end_sessions(&self) {
+            self.0.foretell(Fate::Fails);
         }
     }
 
     #[async_trait]
     impl Database for OnDisk {
         async fn open(&self) -> Arc<dyn Store> {
-            Arc::new(SimStore::open(&self.0).await.expect("the disk is there"))
+            Arc::new(SimStore::open(&self.disk).await.expect("the disk is there"))
         }
 
         async fn open_by_wire(&self) -> Option<(Arc<dyn Store>, Arc<dyn Wire>)> {
-            None
+            Some((self.open().await, Arc::new(Foretold(self.climate.clone()))))
         }
 
         async fn another(&self) -> Box<dyn Database> {

@@ -6,6 +6,7 @@ use crate::store::mysql::session::{Connector, LaneLock, Session};
 use crate::store::mysql::write;
 use crate::store::*;
 use mysql_async::prelude::Queryable;
+use shardline_daemon::sabotage::is_planted;
 use tokio::time::timeout;
 
 pub(super) struct Lane {
@@ -75,7 +76,9 @@ impl Lane {
         position: u64,
         nonce: u64,
     ) -> Result<bool, StoreError> {
-        self.end_suspect(connector).await?;
+        if !is_planted("settles-before-the-session-ended") {
+            self.end_suspect(connector).await?;
+        }
         let lane = self.number;
         let looking = async |session: &mut Session| {
             control::find_commit(session, me, lane, position, nonce).await

@@ -77,6 +77,7 @@ pub fn all() -> Vec<Fault> {
         On::ShardNode,
         On::Database,
         On::Catalog,
+        On::Kafka,
         On::Redis,
     ];
     let mut faults: Vec<Fault> =
@@ -92,8 +93,6 @@ pub fn all() -> Vec<Fault> {
         Fault { on: On::Redis, how: How::Flush },
         Fault { on: On::Redis, how: How::Away },
         Fault { on: On::Catalog, how: How::Lost },
-        Fault { on: On::Kafka, how: How::Kill },
-        Fault { on: On::Kafka, how: How::Pause },
         Fault { on: On::Kafka, how: How::Away },
         Fault { on: On::Kafka, how: How::Deleted },
         Fault { on: On::Processes, how: How::Kill },
