@@ -120,8 +120,10 @@ impl Part {
     }
 
     pub(super) fn give_way(&self, to: String) {
-        self.inner.lock().gives_way = to;
-        self.tell();
+        let before = std::mem::replace(&mut self.inner.lock().gives_way, to.clone());
+        if before != to {
+            self.tell();
+        }
     }
 
     pub(super) fn tell(&self) {

@@ -4,6 +4,7 @@
 
 mod compare;
 mod copy;
+mod purge;
 mod rest;
 mod throttle;
 
@@ -11,7 +12,7 @@ use super::Mover;
 use super::orders::Order;
 use super::part::Part;
 use crate::pressure::CommitTimes;
-use crate::store::{CursorRow, MoveFence, Purge, SlotState, TransferError, Wanted};
+use crate::store::{CursorRow, MoveFence, SlotState, TransferError, Wanted};
 use compare::Verdict;
 use copy::HeadsFrom;
 use parking_lot::Mutex;
@@ -19,11 +20,11 @@ use rest::HeldBack;
 use shardline_daemon::backoff::Backoff;
 use shardline_daemon::clock::Stopwatch;
 use shardline_domain::placement::transfer::{Attempt, Mark, Proof, Task, is_close};
-use shardline_domain::slot::{Epoch, Slot};
+use shardline_domain::slot::Slot;
 use shardline_wire::internal::{ChangedRequest, DatabaseMark};
 use shardline_wire::moves::Moves;
 use shardline_wire::refusal::{Code, Refusal};
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap};
 use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
@@ -37,10 +38,6 @@ const ROUND_EVERY: Duration = Duration::from_millis(100);
 const FOLLOW_EVERY: Duration = Duration::from_millis(250);
 /// Times that one question is asked.
 const ASKED_MAX: u32 = 6;
-/// Rows of one purging transaction: well under 100 ms.
-const PURGE_ROWS: u64 = 500;
-/// Slots of one purging transaction.
-const SLOTS_PURGED_AT_ONCE: usize = 64;
 /// Entities that may differ from what was compared; past this all are compared again.
 const DIRTY_MAX: usize = 200_000;
 
@@ -230,10 +227,12 @@ impl<'a> Work<'a> {
         self.part.proceed(order, |progress, counts| {
             progress.copied = true;
             progress.close_rounds = if close { progress.close_rounds.saturating_add(1) } else { 0 };
-            // What was slowed on purpose does not stall.
-            let stalls = !close && !shrinks && !strained;
-            progress.stalled_rounds =
-                if stalls { progress.stalled_rounds.saturating_add(1) } else { 0 };
+            progress.stalled_rounds = match (close || shrinks, strained) {
+                (true, _) => 0,
+                // What was slowed on purpose says neither.
+                (false, true) => progress.stalled_rounds,
+                (false, false) => progress.stalled_rounds.saturating_add(1),
+            };
             progress.verified = verified;
             progress.mismatched |= verdict == Verdict::Mismatch;
             progress.settled = progress.settled.or(settled);
@@ -305,6 +304,9 @@ impl<'a> Work<'a> {
         drop(memory);
         let held_back = *self.held_back.lock();
         let took = stopwatch.elapsed().saturating_sub(held_back.rested);
+        if !held_back.strained {
+            self.part.give_way(String::new());
+        }
         // One that does not say under which writer it is frozen proves nothing.
         let mark = answer.database.filter(|_| answer.frozen);
         let frozen = mark.map(|DatabaseMark { term, tally }| Mark { term, tally });
@@ -321,53 +323,6 @@ impl<'a> Work<'a> {
             return Err(Halt::Changed);
         }
         if same && same_peer && now.attempt == order.attempt { Ok(()) } else { Err(Halt::Changed) }
-    }
-
-    /// Deletes the copies, a little at a time.
-    async fn purge(&mut self, order: &Order) -> Result<Option<Duration>, Halt> {
-        let slots = || order.slots.iter().map(|(slot, _)| *slot);
-        if order.task == Task::Purge && !self.mover.is_relayed(slots()) {
-            self.part.note("the journal is not on the bus yet");
-            return Ok(Some(ROUND_EVERY));
-        }
-        let mut by_lane: BTreeMap<u16, Vec<(Slot, Epoch)>> = BTreeMap::new();
-        for (slot, epoch) in &order.slots {
-            by_lane.entry(self.mover.lane(*slot)).or_default().push((*slot, *epoch));
-        }
-        for (lane, slots) in by_lane {
-            for some in slots.chunks(SLOTS_PURGED_AT_ONCE) {
-                self.purge_some(order, lane, some).await?;
-            }
-        }
-        self.part.note(String::new());
-        Ok(None)
-    }
-
-    /// Nobody waits for it.
-    async fn purge_some(
-        &self,
-        order: &Order,
-        lane: u16,
-        slots: &[(Slot, Epoch)],
-    ) -> Result<(), Halt> {
-        loop {
-            let moved =
-                |(slot, _): &&(Slot, Epoch)| self.mover.slots.row(*slot).state == SlotState::Moved;
-            let purge = |(slot, epoch): &(Slot, Epoch)| Purge {
-                fence: fence(order, *slot),
-                epoch: epoch.0,
-            };
-            let left: Vec<Purge> = slots.iter().filter(moved).map(purge).collect();
-            if left.is_empty() {
-                return Ok(());
-            }
-            self.goes_on(order)?;
-            let stopwatch = Stopwatch::start();
-            let emptied = self.mover.store.purge(lane, &left, PURGE_ROWS).await?;
-            self.mover.slots.show_found(&emptied.unwrap_or_default()).await;
-            self.part.tell();
-            self.rest(order, stopwatch.elapsed()).await?;
-        }
     }
 }
 
