@@ -197,8 +197,13 @@ async fn play<F: Copy + Display, P, O: Display>(
     table: impl Fn(&Matrix<O>, &str) -> String,
 ) -> Result<Matrix<O>> {
     let (cluster, links) = place.start().await?;
-    let recordings = cluster.folder.join("faults");
-    let mut ready = enter(&cluster, &links, recordings.clone()).await?;
+    // What failed is kept: those who begin anew record beside it.
+    let mut begun = 0;
+    let mut recordings = || {
+        begun += 1;
+        cluster.folder.join(format!("faults/{begun}"))
+    };
+    let mut ready = enter(&cluster, &links, recordings()).await?;
     let mut matrix = Matrix { left: faults.len(), ..Matrix::default() };
     for fault in faults {
         if !run.has_time() {
@@ -216,7 +221,7 @@ async fn play<F: Copy + Display, P, O: Display>(
                 // Whatever did not come back is started; the next ones are another story.
                 links.heal();
                 cluster.heal().await?;
-                ready = enter(&cluster, &links, recordings.clone()).await?;
+                ready = enter(&cluster, &links, recordings()).await?;
             }
         }
         run.write(&table(&matrix, &run.how()))?;

@@ -1,6 +1,7 @@
 //! I13: who was removed from a chat, or left it, sees nothing of it that came later: no read begun after
 //! the acknowledgement is answered, no event above the removal's ver comes. Until somebody begins to
-//! make them a member again; an outcome that nobody learned counts as that.
+//! make them a member again; an outcome that nobody learned counts as that. Whether they are then shown
+//! what happened meanwhile is the chat's choice, and not judged.
 
 use crate::history::{At, Chat, Ended, History, Membership, Step};
 use crate::verdict::Finding;
@@ -133,7 +134,9 @@ fn events(
             let absence = before.checked_sub(1).and_then(|index| absences.get(index));
             let Some(absence) = absence.filter(|_| chat.is_of_last_log(log)) else { continue };
             finding.checked += 1;
-            if absence.back_ver.is_none_or(|back| *ver < back) {
+            let may_be_back =
+                absence.until.is_some_and(|until| until.recording != at.recording || until <= *at);
+            if !may_be_back && absence.back_ver.is_none_or(|back| *ver < back) {
                 finding.violated(at.t, || {
                     let removed = history.place(absence.removed);
                     let records = vec![
