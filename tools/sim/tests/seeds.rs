@@ -15,6 +15,7 @@ fn sim(arguments: &[&str]) -> (bool, String) {
 /// With a bug planted, or none.
 fn sim_with(bug: &str, arguments: &[&str]) -> (bool, String) {
     let mut command = Command::new(env!("CARGO_BIN_EXE_sim"));
+    command.args(["--folder", env!("CARGO_TARGET_TMPDIR")]);
     let output = command.args(arguments).env("SHARDLINE_SABOTAGE", bug).output();
     let output = output.expect("the simulation can be run");
     let said =
