@@ -22,65 +22,51 @@ struct Flavour {
     replica: &'static str,
     /// Of the primary: everything there is by now.
     position: &'static str,
-    /// The statements that make a server follow from there on, for the databases of this test alone.
-    follow: fn(port: u16, position: &str) -> Vec<String>,
+    /// Of the replica: what it has, so that it begins there.
+    begins_at: &'static str,
+    /// Of it all, it follows the databases of this test alone.
+    filter: &'static str,
+    /// How it says to its primary where it is.
+    by: &'static str,
 }
 
 const MYSQL: Flavour = Flavour {
     primary: "SHARDLINE_TEST_MYSQL_URL",
     replica: "SHARDLINE_TEST_MYSQL_REPLICA_URL",
     position: "SELECT @@global.gtid_executed",
-    follow: |port, position| {
-        vec![
-            "STOP SLAVE".to_owned(),
-            "RESET SLAVE ALL".to_owned(),
-            "RESET MASTER".to_owned(),
-            format!("SET GLOBAL gtid_purged = '{position}'"),
-            "CHANGE REPLICATION FILTER REPLICATE_WILD_DO_TABLE = ('test\\_replica\\_%.%')"
-                .to_owned(),
-            format!(
-                "CHANGE MASTER TO MASTER_HOST = '127.0.0.1', MASTER_PORT = {port}, \
-                 MASTER_USER = 'root', MASTER_AUTO_POSITION = 1"
-            ),
-            "START SLAVE".to_owned(),
-        ]
-    },
+    begins_at: "gtid_purged",
+    filter: "CHANGE REPLICATION FILTER REPLICATE_WILD_DO_TABLE = ('test\\_replica\\_%.%')",
+    by: "MASTER_AUTO_POSITION = 1",
 };
 
 const MARIADB: Flavour = Flavour {
     primary: "SHARDLINE_TEST_MARIADB_URL",
     replica: "SHARDLINE_TEST_MARIADB_REPLICA_URL",
     position: "SELECT @@global.gtid_binlog_pos",
-    follow: |port, position| {
-        vec![
-            "STOP SLAVE".to_owned(),
-            "RESET SLAVE ALL".to_owned(),
-            "RESET MASTER".to_owned(),
-            format!("SET GLOBAL gtid_slave_pos = '{position}'"),
-            "SET GLOBAL replicate_wild_do_table = 'test\\_replica\\_%.%'".to_owned(),
-            format!(
-                "CHANGE MASTER TO MASTER_HOST = '127.0.0.1', MASTER_PORT = {port}, \
-                 MASTER_USER = 'root', MASTER_USE_GTID = slave_pos"
-            ),
-            "START SLAVE".to_owned(),
-        ]
-    },
+    begins_at: "gtid_slave_pos",
+    filter: "SET GLOBAL replicate_wild_do_table = 'test\\_replica\\_%.%'",
+    by: "MASTER_USE_GTID = slave_pos",
 };
 
-async fn run(conn: &mut Conn, statements: &[String]) {
-    for sql in statements {
-        conn.query_drop(sql).await.unwrap_or_else(|error| panic!("{sql}: {error}"));
-    }
+async fn run(conn: &mut Conn, sql: &str) {
+    conn.query_drop(sql).await.unwrap_or_else(|error| panic!("{sql}: {error}"));
 }
 
-/// The replica's root, once it follows the primary.
+/// The replica's root, once it follows the primary from where that is now.
 async fn follow(flavour: &Flavour, primary: &str, replica: &str) -> Conn {
+    let Flavour { position, begins_at, filter, by, .. } = flavour;
     let position: Option<String> =
-        root(primary).await.query_first(flavour.position).await.expect("a position");
+        root(primary).await.query_first(*position).await.expect("a position");
+    let position = position.unwrap_or_default().replace('\n', "");
     let port = Opts::from_url(primary).expect("the setting is an address").tcp_port();
     let mut conn = root(replica).await;
-    let position = position.unwrap_or_default().replace('\n', "");
-    run(&mut conn, &(flavour.follow)(port, &position)).await;
+    for sql in ["STOP SLAVE", "RESET SLAVE ALL", "RESET MASTER", *filter] {
+        run(&mut conn, sql).await;
+    }
+    run(&mut conn, &format!("SET GLOBAL {begins_at} = '{position}'")).await;
+    let place = format!("MASTER_HOST = '127.0.0.1', MASTER_PORT = {port}, MASTER_USER = 'root'");
+    run(&mut conn, &format!("CHANGE MASTER TO {place}, {by}")).await;
+    run(&mut conn, "START SLAVE").await;
     conn
 }
 
@@ -113,16 +99,11 @@ async fn check(flavour: Flavour) {
     let mut people = People::meet(&world, 2, 2).await;
     people.write("on");
     let slots = people.slots();
-    run(&mut follower, &["STOP SLAVE SQL_THREAD".to_owned()]).await;
-    let goal = seen[0].goal().await.expect("an answer").expect("it is no primary");
-    people.rest().await;
-    people.write("and on");
-    let owed = seen[0].goal().await.expect("an answer").expect("it is no primary");
-    assert_ne!(goal, owed);
-    assert!(!seen[0].has(&owed, Duration::from_secs(1)).await.expect("an answer"));
-
+    run(&mut follower, "STOP SLAVE SQL_THREAD").await;
     // Until it is seen to be behind.
     tokio::time::sleep(BEHIND).await;
+    let owed = seen[0].goal().await.expect("an answer").expect("it is no primary");
+    assert!(!seen[0].has(&owed, Duration::from_secs(1)).await.expect("an answer"));
     let mut driver = Driver::new(&world);
     driver.plan(&slots, 1, Duration::ZERO);
     let mut waits = Stopwatch::start();
@@ -130,13 +111,15 @@ async fn check(flavour: Flavour) {
         assert!(waits.elapsed() < SOON, "{:?} {}", driver.present().phase, driver.note);
         driver.step().await;
     }
-    // It stays so, while people go on.
+    // It stays so, and people go on.
+    let acked = people.acked();
     waits = Stopwatch::start();
     while waits.elapsed() < BEHIND {
         driver.step().await;
     }
     assert_eq!(driver.present().phase, Phase::Copying);
-    run(&mut follower, &["START SLAVE".to_owned()]).await;
+    assert!(acked < people.acked());
+    run(&mut follower, "START SLAVE").await;
     driver.until(Phase::Done).await;
     people.rest().await;
     people.check().await;
@@ -158,7 +141,7 @@ async fn check(flavour: Flavour) {
         root.query_drop(format!("DROP DATABASE {name}_{shard}")).await.expect("it can be dropped");
     }
     has_soon_dropped(&mut follower, &name).await;
-    run(&mut follower, &["STOP SLAVE".to_owned()]).await;
+    run(&mut follower, "STOP SLAVE").await;
 }
 
 async fn has_soon_dropped(follower: &mut Conn, name: &str) {
