@@ -17,8 +17,8 @@ cluster-status: ## what runs where
 cluster-stop: ## end it; data stays
 	deploy/local/cluster.sh stop
 
-demo-rebalance: ## a shard comes and goes while people talk, with a proof that nothing was lost
-	deploy/local/demo-rebalance.sh
+demo-rebalance: ## a shard comes and goes while people talk, with a proof that nothing was lost; FORM=embedded in one process
+	FORM=$(FORM) deploy/local/demo-rebalance.sh
 
 faults: ## faults on every kind of process and on the servers below, one after another; the table goes into docs/reliability.md
 	deploy/local/faults.sh storm --write docs/reliability.md

@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # A shard comes and goes while people talk: starts the local cluster where it does not run, puts a load on it, adds a
 # shard, rebalances, drains and removes it again, and checks what every client saw. Ends with one line; fails on any
-# violation. The cluster stays as it was found, save that it runs.
+# violation. The cluster stays as it was found, save that it runs. With FORM=embedded the same in one process, on a new
+# folder.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 
@@ -11,7 +12,9 @@ CALM=${CALM:-5}
 ME=demo
 FOLDER=$(realpath -m "${SHARDLINE_CLUSTER:-target/cluster}")/demo
 . deploy/local/load.sh
-trap 'end_load || true' EXIT
+stop_embedded() { :; }
+[[ ${FORM:-cluster} != embedded ]] || . deploy/local/embedded.sh
+trap 'end_load || true; stop_embedded' EXIT
 
 # What the bus has not yet keeps a shard for a moment.
 remove_shard() {
