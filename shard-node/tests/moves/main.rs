@@ -5,6 +5,7 @@ mod copies;
 mod crashes;
 mod driver;
 mod people;
+mod place;
 mod pressure;
 mod replicas;
 mod scenes;

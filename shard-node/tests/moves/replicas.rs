@@ -2,8 +2,9 @@
 
 use crate::driver::Driver;
 use crate::people::People;
+use crate::place::{Place, Server};
 use crate::servers::{root, server};
-use crate::world::{Place, Server, World};
+use crate::world::World;
 use mysql_async::prelude::Queryable;
 use mysql_async::{Conn, Opts};
 use shardline_daemon::clock::Stopwatch;

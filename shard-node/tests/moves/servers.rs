@@ -2,7 +2,8 @@
 
 use crate::driver::Driver;
 use crate::people::People;
-use crate::world::{Place, Server, World};
+use crate::place::{Place, Server};
+use crate::world::World;
 use mysql_async::prelude::Queryable;
 use mysql_async::{Conn, Opts, OptsBuilder};
 use shardline_domain::placement::transfer::Phase;

@@ -1,5 +1,6 @@
 //! Two shards, the catalog's map with its move, and a router that follows it.
 
+use crate::place::{Folder, Place};
 use async_trait::async_trait;
 use parking_lot::Mutex;
 use shardline_backends::bus::Bus;
@@ -10,8 +11,6 @@ use shardline_domain::id::{EntityId, ShardId};
 use shardline_domain::placement::transfer::{Entry, Mark, Move, MoveId};
 use shardline_domain::slot::{Epoch, Slot};
 use shardline_shard_node::store::Store;
-use shardline_shard_node::store::mysql::{MySqlStore, Options, create_database};
-use shardline_shard_node::store::sqlite::SqliteStore;
 use shardline_shard_node::{Config, ShardNode};
 use shardline_wire::call::{Catalog, Done, Outcome, Shard};
 use shardline_wire::internal::call::Op;
@@ -24,7 +23,7 @@ use shardline_wire::moves::{Moves, MovesConnect};
 use shardline_wire::refusal::{Code, Refusal};
 use std::collections::HashMap;
 use std::future::Future;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -76,74 +75,6 @@ impl Map {
     }
 }
 
-/// Where the shards' databases are.
-pub(crate) enum Place {
-    Folder(Folder),
-    Server(Server),
-}
-
-/// A database for each shard.
-pub(crate) struct Server {
-    pub(crate) url: String,
-    /// What the names of the databases begin with.
-    pub(crate) name: String,
-    /// Another server that follows this one.
-    pub(crate) replica: Option<String>,
-}
-
-/// A file for each shard; what is put back is another one.
-pub(crate) struct Folder {
-    dir: tempfile::TempDir,
-    versions: Mutex<HashMap<u32, u32>>,
-}
-
-impl Folder {
-    fn file(&self, shard: u32) -> PathBuf {
-        let version = self.versions.lock().get(&shard).copied().unwrap_or(0);
-        self.dir.path().join(format!("shard-{shard}-{version}.db"))
-    }
-
-    fn kept(&self, shard: u32, name: &str) -> PathBuf {
-        self.dir.path().join(format!("{name}-{shard}.db"))
-    }
-}
-
-/// One consistent state, whoever else has the file open.
-fn copy(from: &Path, to: &Path) {
-    let db = rusqlite::Connection::open(from).expect("the file opens");
-    db.execute("VACUUM INTO ?", [to.to_str().expect("a plain path")]).expect("a copy");
-}
-
-impl Place {
-    pub(crate) fn url(&self, shard: u32) -> Option<String> {
-        match self {
-            Place::Folder(_) => None,
-            Place::Server(Server { url, name, .. }) => Some(format!("{url}/{name}_{shard}")),
-        }
-    }
-
-    fn replica(&self, shard: u32) -> Option<String> {
-        let Place::Server(Server { name, replica: Some(replica), .. }) = self else { return None };
-        Some(format!("{replica}/{name}_{shard}"))
-    }
-
-    async fn open(&self, shard: u32) -> Arc<dyn Store> {
-        match (self, self.url(shard)) {
-            (_, Some(url)) => {
-                create_database(&url).await.expect("the test's user may make databases");
-                let replicas = self.replica(shard).into_iter().collect();
-                let options = Options { replicas, ..Options::new(&url) };
-                let store = MySqlStore::open(&options).await;
-                Arc::new(store.expect("the database opens"))
-            }
-            (Place::Folder(folder), None) => {
-                Arc::new(SqliteStore::open(&folder.file(shard)).await.expect("the file opens"))
-            }
-            (Place::Server(_), None) => unreachable!("a server has addresses"),
-        }
-    }
-}
-
 struct Running {
     node: Arc<ShardNode>,
     store: Arc<dyn Store>,
@@ -162,8 +93,7 @@ pub(crate) struct World {
 
 impl World {
     pub(crate) async fn start() -> Arc<World> {
-        let dir = tempfile::tempdir().expect("a temporary directory");
-        World::start_in(Place::Folder(Folder { dir, versions: Mutex::default() })).await
+        World::start_in(Place::Folder(Folder::new())).await
     }
 
     pub(crate) async fn start_in(place: Place) -> Arc<World> {
@@ -192,10 +122,7 @@ impl World {
 
     /// Where this shard's database is, in a world of files.
     pub(crate) fn file(&self, shard: u32) -> PathBuf {
-        match &self.place {
-            Place::Folder(folder) => folder.file(shard),
-            Place::Server(_) => unreachable!("it is on a server"),
-        }
+        self.place.folder().file(shard)
     }
 
     pub(crate) async fn start_shard(self: &Arc<World>, shard: u32) {
@@ -241,15 +168,12 @@ impl World {
 
     /// A copy of the shard's database as it is now.
     pub(crate) fn copy(&self, shard: u32, name: &str) {
-        let Place::Folder(folder) = &self.place else { panic!("only files are copied") };
-        copy(&folder.file(shard), &folder.kept(shard, name));
+        self.place.folder().copy(shard, name);
     }
 
     /// The shard's node is gone; the copy is its database from now on.
     pub(crate) fn put_back(&self, shard: u32, name: &str) {
-        let Place::Folder(folder) = &self.place else { panic!("only files are copied") };
-        *folder.versions.lock().entry(shard).or_default() += 1;
-        copy(&folder.kept(shard, name), &folder.file(shard));
+        self.place.folder().put_back(shard, name);
     }
 
     pub(crate) fn store(&self, shard: u32) -> Arc<dyn Store> {
