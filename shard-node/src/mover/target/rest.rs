@@ -71,7 +71,7 @@ impl Work<'_> {
 
     /// Writes wait for this copy, whatever was ordered when it began.
     fn settles(&self) -> bool {
-        self.part.order().is_none_or(|order| matches!(order.task, Task::Settle | Task::Verify))
+        self.part.order().is_none_or(|order| order.task == Task::Settle)
     }
 
     /// Of this work's questions.
